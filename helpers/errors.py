@@ -1,0 +1,38 @@
+"""One kind of error for what a learner can mend, and the checks of arguments that raise it."""
+
+import math
+from numbers import Integral, Real
+
+
+class SlipError(ValueError):
+    """A wrong argument. In a notebook it shows its sentence alone, without a traceback."""
+
+    def _render_traceback_(self):  # the hook IPython calls in place of printing a traceback
+        return [f"{type(self).__name__}: {self}"]
+
+
+def check_fraction(name, value):
+    """Raise SlipError unless value is a number in [0, 1] (gamma, lambda, a probability)."""
+    if not isinstance(value, Real) or not 0 <= value <= 1:
+        raise SlipError(f"{name} must be a number from 0 to 1, but is {value!r}.")
+
+
+def check_positive(name, value):
+    """Raise SlipError unless value is a finite number above 0 (a learning rate)."""
+    if not isinstance(value, Real) or not (value > 0 and math.isfinite(value)):
+        raise SlipError(f"{name} must be a finite number above 0, but is {value!r}.")
+
+
+def check_count(name, value, least=1):
+    """Raise SlipError unless value is a whole number of at least `least` (steps, a seed)."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise SlipError(f"{name} must be a whole number of at least {least}, but is {value!r}.")
+
+
+def check_shape(name, array, expected, meaning):
+    """Raise SlipError unless array has the expected shape; `meaning` says what its axes are."""
+    if tuple(array.shape) != tuple(expected):
+        raise SlipError(
+            f"{name} must have the shape {tuple(expected)} ({meaning}), "
+            f"but has {tuple(array.shape)}."
+        )

@@ -1,0 +1,61 @@
+"""Losses as pure functions. Arrays are [T, B] for one agent, [T, K, B] for K agents, or just [T].
+
+Each mean is taken within an agent, over its time steps and environments: a result is a scalar for
+one agent and [K] for many. `valid` marks the rows that are experience; the others are left out.
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def masked_mean(x, valid):
+    """Mean over the valid rows of time and environments: [T, B] -> [], [T, K, B] -> [K]."""
+    axes = (0, -1) if x.dim() > 1 else (0,)
+    return torch.where(valid, x, 0).sum(axes) / valid.sum(axes).clamp(min=1)
+
+
+def normalise(advantages, valid):
+    """Advantages with mean 0 and standard deviation 1 over each agent's valid rows."""
+    axes = (0, -1) if advantages.dim() > 1 else (0,)
+    mean = _spread(masked_mean(advantages, valid), axes)
+    variance = _spread(masked_mean((advantages - mean) ** 2, valid), axes)
+    return (advantages - mean) / (variance.sqrt() + 1e-8)
+
+
+def log_prob(logits, actions):
+    """log pi(a|s) of the actions taken: logits [..., A], actions [...] whole numbers -> [...]."""
+    return F.log_softmax(logits, -1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+
+
+def entropy(logits):
+    r"""Entropy of the policy in nats, $H = -\sum_a \pi(a|s) \log \pi(a|s)$: [..., A] -> [...]."""
+    log_probs = F.log_softmax(logits, -1)
+    return -(log_probs.exp() * log_probs).sum(-1)
+
+
+def policy_gradient_loss(log_probs, advantages, valid):
+    r"""$-\text{mean}_t\; A_t \log \pi(a_t|s_t)$: its gradient is the policy gradient's estimate, negated.
+
+    The advantages (or returns) are data: no gradient flows through them.
+    Sutton & Barto 2018, eq. 13.11. Derived in notebooks/01_policy_gradient_theorem.ipynb.
+    """
+    advantages = torch.where(valid, advantages.detach(), 0)  # 0 * NaN would reach the gradient
+    return -masked_mean(advantages * log_probs, valid)
+
+
+def value_loss(values, returns, valid):
+    r"""$\frac12\,\text{mean}_t\,(V(s_t) - G_t)^2$, half the mean squared error.
+
+    The returns are data: no gradient flows through them. Its gradient is the semi-gradient update,
+    negated: Sutton & Barto 2018, eq. 9.7, where U_t stands for our returns.
+    Derived in notebooks/03_actor_critic.ipynb.
+    """
+    errors = torch.where(valid, values - returns.detach(), 0)
+    return 0.5 * masked_mean(errors**2, valid)
+
+
+def _spread(x, axes):
+    """Put the reduced axes back, so that x broadcasts over what it was reduced from."""
+    for axis in axes:
+        x = x.unsqueeze(axis)
+    return x

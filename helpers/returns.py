@@ -1,0 +1,96 @@
+"""From rewards to learning targets. Time is the first axis; any axes may follow it."""
+
+import torch
+
+from helpers.errors import SlipError, check_count, check_fraction, check_shape
+
+
+def discounted_returns(rewards, gamma):
+    r"""Returns to go of one episode, $G_t = r_t + \gamma G_{t+1}$ with $G_T = 0$.
+
+    rewards: [T, ...]; rewards[t] follows the action taken at t. Pad shorter episodes with zeros.
+    gamma: the discount, in [0, 1].
+    Returns [T, ...], in the unit of the rewards. Raises SlipError for gamma outside [0, 1].
+
+    Sutton & Barto 2018, eq. 3.9; their R_{t+1} is our rewards[t].
+    Derived in notebooks/02_reinforce.ipynb.
+    """
+    check_fraction("gamma", gamma)
+    rewards = _as_float(rewards)
+    returns = rewards.clone()
+    for t in reversed(range(len(returns) - 1)):
+        returns[t] += gamma * returns[t + 1]
+    return returns
+
+
+def gae(rewards, values, terminated, truncated, *, gamma, lam):
+    r"""Generalised advantage estimates.
+
+    $A_t = \delta_t + \gamma\lambda\,(1 - \text{end}_t)\,A_{t+1}$ with
+    $\delta_t = r_t + \gamma\,(1 - \text{terminated}_t)\,V_{t+1} - V_t$.
+
+    rewards, terminated, truncated: [T, ...]; rewards[t] follows the action taken at t.
+    values: [T+1, ...]; values[t+1] is the value of the state in which step t arrived,
+        an episode's true last state included.
+    gamma, lam: in [0, 1].
+    Returns [T, ...], in the unit of the rewards. Raises SlipError where shapes disagree
+    or gamma or lam lies outside [0, 1].
+
+    Schulman et al. 2016, eq. 16; their delta uses the same indices as ours.
+    Derived in notebooks/04_a2c.ipynb.
+    """
+    check_fraction("lam", lam)
+    rewards, values, one_step, ends = _prepare(rewards, values, terminated, truncated, gamma)
+    advantages = one_step - values[:-1]  # delta; what follows is added from the last step back
+    for t in reversed(range(len(advantages) - 1)):
+        advantages[t] += gamma * lam * torch.where(ends[t], 0, advantages[t + 1])
+    return advantages
+
+
+def n_step_returns(rewards, values, terminated, truncated, *, gamma, n):
+    r"""n-step returns, $G_t = r_t + \dots + \gamma^{n-1} r_{t+n-1} + \gamma^n V_{t+n}$.
+
+    The sum stops early at an episode's end (a truncated one bootstraps from the value of its last
+    state, a terminated one from 0) and at the end of the data.
+
+    rewards, terminated, truncated: [T, ...]; values: [T+1, ...] as for gae.
+    gamma: in [0, 1]; n: at least 1.
+    Returns [T, ...], in the unit of the rewards. Raises SlipError where shapes disagree,
+    gamma lies outside [0, 1] or n is below 1.
+
+    Sutton & Barto 2018, eq. 7.1 (theirs counts rewards from t+1).
+    Derived in notebooks/04_a2c.ipynb.
+    """
+    check_count("n", n)
+    rewards, values, one_step, ends = _prepare(rewards, values, terminated, truncated, gamma)
+    returns = one_step.clone()
+    for _ in range(min(n, len(rewards)) - 1):  # each pass makes a k-step return a (k+1)-step one
+        longer = rewards[:-1] + gamma * returns[1:]
+        returns[:-1] = torch.where(ends[:-1], one_step[:-1], longer)
+    return returns
+
+
+def _prepare(rewards, values, terminated, truncated, gamma):
+    """Tensors of rewards and values, the target r_t + gamma V_{t+1}, and where episodes end."""
+    check_fraction("gamma", gamma)
+    rewards, values = _as_float(rewards), _as_float(values)
+    terminated, truncated = (torch.as_tensor(x).bool() for x in (terminated, truncated))
+    check_shape("terminated", terminated, rewards.shape, "that of the rewards")
+    check_shape("truncated", truncated, rewards.shape, "that of the rewards")
+    check_shape(
+        "values",
+        values,
+        (len(rewards) + 1, *rewards.shape[1:]),
+        "one more row than the rewards: the last row is the value of the state after the last step",
+    )
+    one_step = rewards + gamma * torch.where(terminated, 0, values[1:])
+    return rewards, values, one_step, terminated | truncated
+
+
+def _as_float(array):
+    tensor = torch.as_tensor(array)
+    if tensor.dim() == 0:
+        raise SlipError(
+            "Give one row a step: an array whose first axis is time, not a single number."
+        )
+    return tensor if tensor.is_floating_point() else tensor.float()

@@ -1,0 +1,140 @@
+"""Acting in batched environments, and the record of it."""
+
+from typing import NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+
+from helpers.errors import SlipError, check_count
+
+
+class Rollout(NamedTuple):
+    """What happened in T steps: [T, B] for one agent, [T, K, B] for K agents of B environments.
+
+    Gymnasium's vector environments need one extra step to reset after an episode's end. That step
+    ignores the action and is no experience: `valid` is False there, and losses and means leave it
+    out.
+    observations[t+1] is the state in which step t arrived, an episode's true last state included.
+    """
+
+    observations: torch.Tensor  # [T+1, ..., features] float32
+    actions: torch.Tensor  # [T, ...] int64
+    rewards: torch.Tensor  # [T, ...] float32
+    terminated: torch.Tensor  # [T, ...] bool: the episode is over, nothing follows
+    truncated: torch.Tensor  # [T, ...] bool: the time limit cut it off, it would have gone on
+    valid: torch.Tensor  # [T, ...] bool
+    episode_returns: torch.Tensor  # [T, ...] undiscounted, of the episode that ended here, or NaN
+
+
+def make_envs(env_id, count):
+    """`count` copies of a Gymnasium environment in one vector environment (NEXT_STEP reset).
+
+    Uses the environment's own vectorised form where it has one. Raises SlipError for an id that
+    Gymnasium does not know and for spaces other than vectors in and a choice of actions out.
+    """
+    check_count("the number of environments", count)
+    try:
+        envs = gymnasium.make_vec(env_id, num_envs=count)
+    except gymnasium.error.Error as error:
+        raise SlipError(
+            f"Gymnasium knows no environment {env_id!r} ({error}). "
+            'Check the spelling; "CartPole-v1" is one that it knows.'
+        ) from None
+    observation_space, action_space = envs.single_observation_space, envs.single_action_space
+    if len(observation_space.shape or ()) != 1 or not isinstance(
+        action_space, gymnasium.spaces.Discrete
+    ):
+        raise SlipError(
+            f"{env_id} does not fit: this course's networks read a vector of numbers and choose "
+            f"among finitely many actions, but it has {observation_space} and {action_space}."
+        )
+    assert envs.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
+    return envs
+
+
+def collect(envs, actor, *, steps, seed, generator):
+    """Act forever: yields one Rollout of `steps` steps after another, with the actor as it then is.
+
+    envs: from make_envs; with K agents, environments k*B to (k+1)*B-1 are agent k's.
+    seed: of the environments. generator: torch.Generator from which the actions are drawn.
+    """
+    shape = _batch_shape(envs, actor)
+    observation, _ = envs.reset(seed=seed)
+    start = np.ones(envs.num_envs, bool)  # False where the coming step only resets
+    running = np.zeros(envs.num_envs, np.float32)
+    while True:
+        flat = _empty_rollout(steps, envs)
+        noise = gumbel((steps, *shape, envs.single_action_space.n), generator)
+        for t in range(steps):
+            flat.observations[t] = observation
+            state = torch.from_numpy(flat.observations[t]).unflatten(0, shape)
+            flat.actions[t] = _act(actor, state, noise[t]).flatten()
+            observation, reward, terminated, truncated, _ = envs.step(flat.actions[t])
+            ended = terminated | truncated
+            running += reward
+            flat.rewards[t], flat.valid[t] = reward, start
+            flat.terminated[t], flat.truncated[t] = terminated, truncated
+            flat.episode_returns[t] = np.where(ended, running, np.nan)
+            start = ~ended
+            running *= start
+        flat.observations[steps] = observation
+        yield Rollout(*(torch.from_numpy(x).unflatten(1, shape) for x in flat))
+
+
+def play_episodes(envs, actor, *, seed, generator):
+    """One whole episode in each environment, until the last has ended: a Rollout, padded.
+
+    All episodes count, long ones included: to take the first to finish would favour the short.
+    Rows after an episode's end are not valid and hold reward 0.
+    """
+    parts, over = [], False
+    for part in collect(envs, actor, steps=32, seed=seed, generator=generator):
+        parts.append(part)
+        over = over | (part.terminated | part.truncated).any(0)
+        if over.all():
+            break
+    played = _join(parts)
+    ends = played.terminated | played.truncated
+    valid = ends.cumsum(0) - ends.int() == 0  # no end before this row
+    masked = played._replace(
+        rewards=played.rewards * valid,
+        terminated=played.terminated & valid,
+        truncated=played.truncated & valid,
+        valid=valid,
+        episode_returns=torch.where(valid, played.episode_returns, torch.nan),
+    )
+    steps = int(valid.flatten(1).any(1).sum())
+    return Rollout(masked.observations[: steps + 1], *(field[:steps] for field in masked[1:]))
+
+
+def gumbel(shape, generator):
+    """Gumbel noise g: argmax(logits + g) is a sample of softmax(logits) (Maddison et al. 2014)."""
+    return torch.empty(shape).exponential_(generator=generator).log_().neg_()
+
+
+@torch.no_grad()
+def _act(actor, observation, noise):
+    return (actor(observation) + noise).argmax(-1)
+
+
+def _batch_shape(envs, actor):
+    return (
+        (envs.num_envs,) if actor.agents is None else (actor.agents, envs.num_envs // actor.agents)
+    )
+
+
+def _join(parts):
+    """Consecutive Rollouts as one: each begins with the state in which the one before it ended."""
+    observations = [*(part.observations[:-1] for part in parts), parts[-1].observations[-1:]]
+    others = zip(*(part[1:] for part in parts))
+    return Rollout(torch.cat(observations), *(torch.cat(field) for field in others))
+
+
+def _empty_rollout(steps, envs):
+    """A Rollout of NumPy arrays with one axis for all environments, to be filled step by step."""
+    features = envs.single_observation_space.shape
+    observations = np.empty((steps + 1, envs.num_envs, *features), np.float32)
+    kinds = (np.int64, np.float32, bool, bool, bool, np.float32)
+    return Rollout(observations, *(np.empty((steps, envs.num_envs), kind) for kind in kinds))
