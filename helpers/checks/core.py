@@ -1,0 +1,268 @@
+"""How an exercise is checked: run the learner's function safely, compare, say what is wrong.
+
+A check is one object. `solution` knows the answer, `example` is tried first and is small enough to
+be read in a message, `draw` makes a fresh random case, and each of `mistakes` is a classic wrong
+implementation with the sentence for whoever wrote the same:
+
+    double = Check(
+        "7.1",
+        solution=lambda x: 2 * x,
+        example={"x": torch.tensor([1.0, 3.0])},
+        draw=lambda rng: {"x": numbers(rng, rng.integers(1, 5))},
+        mistakes=[(lambda x: x**2, "That is the square: multiply by 2 instead.")],
+    )
+
+    double(lambda x: x + x)  # Exercise 7.1 passed: ...
+    double(lambda x: x * x)  # ... For x [1, 3], expected [2, 6], but got [1, 9]. That is the ...
+
+A case is a dictionary: its values are handed over in order, as fresh copies; its keys name them in
+messages. Choose an example on which every mistake gives another answer than the solution.
+"""
+
+import copy
+import html
+import inspect
+import threading
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+import torch
+
+from helpers.checks import running, words
+
+TIME_LIMIT = 5.0  # seconds for all calls of one check; a correct answer takes milliseconds
+RANDOM_CASES = 20
+MOST_NUMBERS = 1_000_000  # an answer with more is not looked at: it need not fit into memory
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found: status "awaiting", "passed" or "failed". A notebook shows the message."""
+
+    status: str
+    message: str
+
+    def __repr__(self):
+        return self.message
+
+    def _repr_html_(self):
+        # The words carry the verdict, symbol and colour repeat it; the text has the theme's colour.
+        symbol, colour = {
+            "passed": ("\u2713", "var(--jp-success-color1, #388e3c)"),
+            "failed": ("\u2717", "var(--jp-error-color1, #d32f2f)"),
+            "awaiting": ("\u2026", "var(--jp-info-color1, #0288d1)"),
+        }[self.status]
+        return (
+            f'<div role="note" style="border-left: 4px solid {colour}; padding: 0.4em 0.8em">'
+            f'<strong aria-hidden="true" style="color: {colour}">{symbol}</strong> '
+            f"{html.escape(self.message)}</div>"
+        )
+
+
+def numbers(rng, *shape, low=-5, high=5):
+    """Random float32 tensor of this shape with one decimal, so that messages stay readable."""
+    return torch.tensor(np.round(rng.uniform(low, high, shape), 1), dtype=torch.float32)
+
+
+class Check:
+    """Called as `checks.<exercise>(fn)`, returns a Result; it never raises and never hangs.
+
+    number: the exercise's, such as "0.1".
+    solution, example, draw, mistakes: see this module's docstring. Of several mistakes that fit,
+        the first is told.
+    near: the sentence for answers within 5 % of the expected ones, but not equal.
+    tolerance: relative and absolute; the default allows for float32.
+
+    Only the learner's own interrupt (KeyboardInterrupt) passes through. What keeps Python's lock to
+    itself, such as sum(itertools.count()), cannot be ended from inside the same process.
+    """
+
+    def __init__(self, number, *, solution, example, draw, mistakes, near=None, tolerance=1e-4):
+        self.number = number
+        self.solution = solution
+        self.example = example
+        self.draw = draw
+        self.mistakes = mistakes
+        self.near = near or "That is close but not equal: look for rounding or an approximation."
+        self.tolerance = tolerance
+
+    def __call__(self, fn):
+        if isinstance(threading.current_thread(), running.Run):
+            return self._failed("The check is called inside your function: move it out of there.")
+        run = running.Run(lambda: self._judge(fn))
+        try:
+            run.start()
+            run.wait(TIME_LIMIT)
+        except RuntimeError as error:  # no thread to be had
+            return self._failed(f"The check could not start: {error}.")
+        finally:
+            run.stop()  # also when the learner interrupts
+        return run.result or self._failed(_too_slow(run))
+
+    def _judge(self, fn):
+        try:
+            self._compare(fn)
+        except _Unattempted:
+            return Result(
+                "awaiting",
+                f"Exercise {self.number} awaits your attempt: replace the line "
+                '"raise NotImplementedError" and run the cell again.',
+            )
+        except _Problem as problem:
+            return self._failed(str(problem))
+        except running.Stop:
+            raise
+        except BaseException as error:  # an answer so odd that even looking at it fails
+            return self._failed(f"The check cannot read your answer ({type(error).__name__}).")
+        return Result(
+            "passed",
+            f"Exercise {self.number} passed: your function is right on the example and on "
+            f"{RANDOM_CASES} random inputs.",
+        )
+
+    def _failed(self, sentence):
+        text = f"Exercise {self.number} is not solved yet. {sentence}"
+        return Result("failed", words.plain(text, 590))
+
+    def _compare(self, fn):
+        if not callable(fn):
+            raise _Problem(
+                "Hand the check the function itself: its name, without brackets after it "
+                f"(what it got is of type {type(fn).__name__})."
+            )
+        rng = np.random.default_rng()
+        cases = [self.example] + [self.draw(rng) for _ in range(RANDOM_CASES)]
+        answers, problem = _ask_all(fn, cases)
+        expected = [_as_array(self.solution(*_copies(case))) for case in cases]
+        for case, answer, right in zip(cases, answers, expected):
+            if not self._same(answer, right, self.tolerance):
+                found = f"For {words.inputs(case)}, {words.difference(answer, right)}."
+                raise _Problem(f"{found} {self._name_mistake(cases, answers, expected)}")
+        if problem:
+            raise problem
+
+    def _same(self, answer, right, tolerance):
+        return answer.shape == right.shape and np.allclose(
+            answer, right, rtol=tolerance, atol=tolerance, equal_nan=True
+        )
+
+    def _name_mistake(self, cases, answers, expected):
+        for wrong, sentence in self.mistakes:
+            if self._answers_like(wrong, cases, answers):
+                return sentence
+        constant = all(self._same(answer, answers[0], self.tolerance) for answer in answers)
+        if constant and len(answers) > 1:
+            return "Your function returns the same whatever it is given: use its arguments."
+        if all(self._same(answer, right, 0.05) for answer, right in zip(answers, expected)):
+            return self.near
+        return ""
+
+    def _answers_like(self, wrong, cases, answers):
+        try:
+            return all(
+                self._same(answer, _as_array(wrong(*_copies(case))), self.tolerance)
+                for case, answer in zip(cases, answers)
+            )
+        except Exception:  # a wrong implementation may fail on some input
+            return False
+
+
+class _Problem(Exception):
+    """A sentence for the learner."""
+
+
+class _Unattempted(Exception):
+    """The stub is still in place."""
+
+
+def _too_slow(run):
+    sentence = f"Your function had not finished after {TIME_LIMIT:g} seconds"
+    if not run.ended.is_set():
+        return f"{sentence} and cannot be stopped: restart the kernel before you go on."
+    return f"{sentence} and was stopped: look for a loop that never ends."
+
+
+def _ask_all(fn, cases):
+    """The answers up to the first _Problem, and that problem: a wrong answer is told before it."""
+    answers = []
+    try:
+        for case in cases:
+            answers.append(_ask(fn, case))
+    except _Problem as problem:
+        return answers, problem
+    return answers, None
+
+
+def _ask(fn, case):
+    """The learner's answer to one case, as an array; raises _Problem or _Unattempted."""
+    handed = _copies(case)
+    try:
+        answer = fn(*handed)
+    except running.Stop:
+        raise
+    except BaseException as error:
+        if running.is_stub(error, fn):
+            raise _Unattempted from None
+        raised = running.describe(error, fn, list(case))
+        raise _Problem(f"For {words.inputs(case)}, {raised}") from None
+    for name, before, after in zip(case, case.values(), handed):
+        if not _unchanged(before, after):
+            raise _Problem(
+                f"Your function changes its input {name} in place, and others still need it: "
+                "work on a copy, or make a new tensor."
+            )
+    try:
+        return _as_array(answer)
+    except _Problem as problem:
+        raise _Problem(f"For {words.inputs(case)}, your function returned {problem}.") from None
+
+
+def _copies(case):
+    return [_copied(value) for value in case.values()]
+
+
+def _copied(value):
+    return value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value)
+
+
+def _unchanged(before, after):
+    if isinstance(before, torch.Tensor):
+        return before.dtype == after.dtype and torch.equal(before, after)
+    if isinstance(before, np.ndarray):
+        return np.array_equal(before, after)
+    if isinstance(before, list | tuple):
+        return len(before) == len(after) and all(map(_unchanged, before, after))
+    return True  # numbers cannot change; functions and generators are there to be used
+
+
+def _as_array(answer):
+    """Float64 array of a tensor, array, number, or lists of them; raises _Problem for others."""
+    if isinstance(answer, Real):
+        return np.asarray(float(answer))
+    if isinstance(answer, list | tuple):
+        parts = [_as_array(part) for part in answer]
+        if len({part.shape for part in parts}) > 1:
+            raise _Problem("a list whose parts have different shapes")
+        return np.array(parts, dtype=np.float64)
+    if isinstance(answer, torch.Tensor | np.ndarray | np.generic):
+        return _tensor_as_array(answer)
+    if answer is None:
+        raise _Problem(
+            "None: end it with a return statement, and call backward() before you read a .grad"
+        )
+    if inspect.isgenerator(answer) or inspect.iscoroutine(answer):
+        answer.close()  # else Python warns that it was never awaited
+        raise _Problem("no numbers yet: write return in place of yield, and def without async")
+    raise _Problem(f"something of type {type(answer).__name__}, not numbers")
+
+
+def _tensor_as_array(answer):
+    if np.prod(answer.shape, dtype=float) > MOST_NUMBERS:
+        raise _Problem(f"far too many numbers, in the shape {list(answer.shape)}")
+    if isinstance(answer, torch.Tensor):
+        answer = answer.detach().cpu()
+        answer = answer.double().numpy() if not answer.is_complex() else answer.numpy()
+    if answer.dtype.kind not in "biuf":
+        raise _Problem(f"entries of type {answer.dtype}, not real numbers")
+    return np.asarray(answer, dtype=np.float64)

@@ -1,0 +1,127 @@
+"""Run a learner's function where it can do no harm, and say in words what it raised."""
+
+import ctypes
+import functools
+import inspect
+import linecache
+import threading
+import time
+
+from helpers.checks.words import plain
+
+# What torch says, and what a learner can do about it.
+HINTS = {
+    "does not require grad": "Autograd only follows tensors made with requires_grad=True.",
+    "backward through the graph a second time": "Build the graph anew before each backward().",
+    "in-place operation": "Make a new tensor where you now change one in place.",
+}
+
+
+class Stop(BaseException):
+    """Raised inside the learner's function when its time is up."""
+
+
+class Run(threading.Thread):
+    """Work in a thread of its own, which can be ended from outside while it runs Python code.
+
+    Signals and alarms would need the main thread and do not exist on Windows; a process of its own
+    could not see functions that live in a notebook. `result` stays None if the work did not end.
+    """
+
+    def __init__(self, work):
+        super().__init__(name="exercise check", daemon=True)
+        self.work = work
+        self.result = None
+        self.ended = threading.Event()  # an interrupted join() takes a running thread for dead
+        self.ending = threading.Lock()  # no Stop may be sent once the work has ended
+        self.insisting = type("Stop", (Stop,), {})
+
+    def run(self):
+        try:
+            try:
+                self.result = self.work()
+            finally:
+                self._end()
+        except BaseException:  # a Stop, perhaps one that came late; the result says the rest
+            self._end()
+
+    def _end(self):
+        with self.ending:
+            self.ended.set()
+            self.insisting.__del__ = lambda stop: None
+
+    def wait(self, seconds):
+        deadline = time.monotonic() + seconds
+        while not self.ended.is_set() and time.monotonic() < deadline:
+            self.ended.wait(0.05)  # short, since on Windows a wait cannot be interrupted
+
+    def stop(self):
+        """Raise Stop in the thread, for up to a second, as the learner's code may catch it."""
+        deadline = time.monotonic() + 1.0
+        while self.ident and not self.ended.is_set() and time.monotonic() < deadline:
+            with self.ending:
+                if not self.ended.is_set():
+                    self._insist()
+            self.ended.wait(0.01)
+
+    def _insist(self):
+        """Raise a Stop that, once caught and dropped, raises another one behind the handler.
+
+        `while True: try: ... except: pass` catches all that arrives in its body; what arrives as
+        the handler ends, it does not (on Python 3.12 it does: there such a loop may run on).
+        __del__ has to be the C function itself: within a Python function the second Stop would be
+        raised at once, and lost.
+        """
+        send = functools.partial(
+            ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(self.ident)
+        )
+        self.insisting.__del__ = staticmethod(functools.partial(send, ctypes.py_object(Stop)))
+        send(ctypes.py_object(self.insisting))
+
+
+def is_stub(error, fn):
+    """Whether fn itself raised a bare NotImplementedError; torch raises some of its own."""
+    frames = _frames(error)
+    bare = type(error) is NotImplementedError and not error.args
+    return bare and bool(frames) and frames[-1][0].f_code is _code(fn)
+
+
+def describe(error, fn, names):
+    """What the call of fn with arguments of these names raised: type, text, the learner's line."""
+    text, frames = plain(_text(error), 160), _frames(error)
+    if not frames and isinstance(error, TypeError):
+        given = f"{len(names)} argument{'s' * (len(names) > 1)} ({', '.join(names)})"
+        return f"your function is called with {given}, but Python says: {text}."
+    said = f"your function raised {type(error).__name__}" + (f' ("{text}")' if text else "")
+    hint = next((hint for part, hint in HINTS.items() if part in text), "")
+    return f"{said}{_where(frames, fn)}. {hint}".strip()
+
+
+def _where(frames, fn):
+    file = getattr(_code(fn), "co_filename", None)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
+    if not lines:
+        return ""
+    source = plain(linecache.getline(file, lines[-1]), 70)
+    return f" at line {lines[-1]}" + (f": {source}" if source else "")
+
+
+def _frames(error):
+    """(frame, line) from the learner's function inwards."""
+    found, trace = [], error.__traceback__.tb_next  # the first is the check's own call
+    while trace:
+        found.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    return found
+
+
+def _code(fn):
+    fn = inspect.unwrap(fn)
+    return getattr(fn, "__code__", None) or getattr(type(fn).__call__, "__code__", None)
+
+
+def _text(error):
+    try:
+        return str(error)
+    except Exception:  # the learner's own exception class may be broken too
+        return ""

@@ -1,0 +1,331 @@
+"""The live panel: move a slider and an agent trains anew before your eyes.
+
+    LivePanel(train, LearningCurve(), gamma=gamma(0.99), lr=learning_rate(0.01), agents=agents(4))
+
+A slider's callback may run in a thread of its own while cells execute. So it does nothing but note
+the newest values; one worker thread trains, draws and reports, and ends when nothing is left to do.
+"""
+
+import base64
+import html
+import math
+import os
+import threading
+import time
+from numbers import Integral, Real
+
+import ipywidgets as widgets
+from IPython import get_ipython
+
+from helpers.errors import SlipError
+
+FRAME_SECONDS = 0.05  # at most 20 pictures a second
+_WIDE = {"style": {"description_width": "9.5em"}, "layout": {"width": "30em"}}
+_panels = {}  # cell id -> (execution count, the panels that the cell made in it)
+
+
+def gamma(value=0.99):
+    """Slider for the discount, from 0 to 1."""
+    return widgets.FloatSlider(
+        value, min=0, max=1, step=0.01, description="discount gamma", readout_format=".2f", **_WIDE
+    )
+
+
+def learning_rate(value, *, low=1e-4, high=1.0):
+    """Slider for the initial learning rate, on a logarithmic scale from low to high."""
+    step, lowest = 0.05, math.log10(low)
+    exponent = lowest + round((math.log10(value) - lowest) / step) * step
+    return widgets.FloatLogSlider(
+        10**exponent,  # on the slider's grid: off it the browser would move it
+        min=lowest,
+        max=math.log10(high),
+        step=step,
+        description="initial learning rate",
+        readout_format=".2g",
+        **_WIDE,
+    )
+
+
+def agents(value=4):
+    """Choice of how many agents train side by side: 1, 4 or 8."""
+    return widgets.ToggleButtons(
+        options=[1, 4, 8], value=value, description="agents", style={"button_width": "3em"}
+    )
+
+
+def seed(value=0):
+    """Field for the random seed: another seed is another run of luck."""
+    return widgets.BoundedIntText(
+        value, min=0, max=10**6, description="random seed", layout={"width": "14em"}
+    )
+
+
+class LivePanel:
+    """Controls, a picture, and one worker thread between them.
+
+    train: train(**values) makes a generator; its items have `fraction` (1.0 at the end) and may
+        have words(), a sentence on how it is going. Each item is one Step.
+    picture: has restart(label), add(item), png() and rows(), as plots.LearningCurve does.
+    controls: ipywidgets with a value, under the names of train's arguments.
+
+    latest: the newest item, or None. Where the environment variable COURSE_FOREGROUND is set (by
+    tests and authors) everything runs at once in the calling thread, and errors are raised.
+    """
+
+    def __init__(self, train, picture, **controls):
+        self.latest = None
+        self._train, self._picture, self._controls = train, picture, controls
+        self._initial = self.values
+        self._foreground = bool(os.environ.get("COURSE_FOREGROUND"))
+        self._changed = threading.Condition()  # guards all that follows, and may be taken twice
+        self._worker = None  # the thread, while there is something to do
+        self._wanted = None  # values to train next: the newest win
+        self._run = None  # the generator under way
+        self._paused = False
+        self._steps = 0  # single updates asked for while paused
+        self._held = False  # True while set() moves several controls
+        self._closed = False
+        self._report = None, "Warming up."  # the fraction done (None: no run), and words on it
+        self._drawn = -math.inf
+        self._build()
+        _close_earlier_panels_of_this_cell(self)
+        self._ask()
+
+    @property
+    def values(self):
+        """What the controls say now, by name."""
+        return {name: control.value for name, control in self._controls.items()}
+
+    def set(self, **values):
+        """Move controls as a learner would. Raises SlipError for a name or value out of range."""
+        for name, value in values.items():
+            _check_value(name, value, self._controls)
+        with self._changed:
+            self._held = True
+            try:
+                for name, value in values.items():
+                    self._controls[name].value = value
+            finally:
+                self._held = False
+        self._ask()
+
+    def wait(self, timeout=60):
+        """Wait until the newest values are trained to the end; returns the panel's status in words.
+
+        A paused panel returns at once and says so. Raises TimeoutError after `timeout` seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._worker is None, timeout):
+                raise TimeoutError(
+                    f"The panel is still training after {timeout} seconds: wait longer, "
+                    "or choose fewer agents."
+                )
+            return self._words
+
+    def close(self):
+        """Stop training, take the panel off the page and free its memory."""
+        with self._changed:
+            self._wanted = self._run = None
+            self._tell(None, "This panel is closed. Run its cell again for a new one.")
+            self._closed = True
+        _close(self._box)
+
+    # What follows runs in the worker thread.
+
+    def _work(self):
+        while (task := self._next_task()) is not None:
+            try:
+                task()
+            except BaseException as error:  # told in the status: nobody would see a traceback
+                with self._changed:
+                    self._run = None
+                self._tell(None, _explain(error))
+                if self._foreground:
+                    self._worker = None
+                    raise
+
+    def _next_task(self):
+        """What to do next, taken and decided at once so that no other thread comes between."""
+        with self._changed:
+            if self._wanted is not None:
+                values, self._wanted, self._run = self._wanted, None, None
+                return lambda: self._start(values)
+            if self._run is not None and (self._steps or not self._paused):
+                run, self._steps = self._run, max(0, self._steps - 1)
+                return lambda: self._advance(run)
+            self._worker = None
+            self._changed.notify_all()
+            return None
+
+    def _start(self, values):
+        run = self._train(**values)
+        self._picture.restart(_label(values, self._controls))
+        self._show(0.0, "")
+        self._drawn = -math.inf  # the first update is drawn whenever it comes
+        with self._changed:
+            self._run = None if self._closed else run
+
+    def _advance(self, run):
+        item = next(run, None)
+        with self._changed:
+            if item is None:
+                self._run = None
+            if run is not self._run:  # ended, or the panel was closed meanwhile
+                return
+        self.latest = item
+        self._picture.add(item)
+        late = time.monotonic() - self._drawn > FRAME_SECONDS
+        if late or self._paused or item.fraction >= 1:
+            self._show(item.fraction, item.words() if hasattr(item, "words") else "")
+            self._drawn = time.monotonic()
+
+    def _show(self, fraction, words):
+        self._image.value = self._picture.png()
+        self._progress.value = fraction
+        self._table.value = _table(self._picture.rows())
+        self._tell(fraction, words)
+
+    def _tell(self, *report):
+        """Say how things stand; without a report, the last one and whether the panel is paused."""
+        with self._changed:
+            if self._closed:
+                return
+            fraction, words = self._report = report or self._report
+            if fraction is not None and fraction >= 1:
+                words = f"Finished. {words}"
+            elif fraction is not None and self._paused:
+                words = f"Paused at {fraction:.0%}: Resume goes on, Step makes one update. {words}"
+            elif fraction is not None:
+                words = f"Training, {fraction:.0%} done. {words}"
+            self._words = words.strip()
+            self._status.value = html.escape(self._words)
+
+    # What follows runs in the callers' threads.
+
+    def _ask(self, _change=None):
+        with self._changed:
+            if self._held or self._closed:
+                return
+            self._wanted = self.values
+        self._wake()
+
+    def _wake(self):
+        with self._changed:
+            if self._worker is not None:
+                return
+            worker = threading.Thread(target=self._work, daemon=True)
+            if not self._foreground:
+                worker.start()  # it waits for this lock
+            self._worker = worker
+        if self._foreground:
+            self._work()
+
+    def _pause(self, paused, steps=0):
+        """Pause, for so many more updates, or go on."""
+        with self._changed:
+            self._paused = paused
+            self._steps = self._steps + steps if paused else 0
+            self._pause_button.description = "Resume" if paused else "Pause"
+            self._tell()
+        self._wake()
+
+    def _reset(self):
+        self.set(**self._initial)
+        self._pause(False)
+
+    def _build(self):
+        for control in self._controls.values():
+            control.observe(self._ask, "value")
+        self._pause_button = _button(
+            "Pause", "Stop for a while, or go on", lambda: self._pause(not self._paused)
+        )
+        step = _button("Step", "Make a single update, then pause", lambda: self._pause(True, 1))
+        reset = _button("Reset", "Put all controls back and start over", self._reset)
+        self._progress = widgets.FloatProgress(0, min=0, max=1, layout={"width": "20em"})
+        self._image = widgets.Image(value=self._picture.png(), format="png")
+        self._image.layout.max_width = "100%"
+        self._status, self._table = widgets.HTML(), widgets.HTML()
+        self._tell()
+        controls = widgets.HBox(list(self._controls.values()), layout={"flex_flow": "row wrap"})
+        buttons = widgets.HBox([self._pause_button, step, reset, self._progress])
+        self._box = widgets.VBox([controls, buttons, self._status, self._image, self._table])
+
+    def _repr_mimebundle_(self, **_):
+        names = ", ".join(control.description for control in self._controls.values())
+        data = {
+            **self._box._repr_mimebundle_(),
+            "text/plain": f"Live panel with controls: {names}.",
+        }
+        if not self._foreground:
+            return data
+        data["image/png"] = base64.b64encode(self._image.value).decode()
+        runs = "; ".join(f"{settings}: {result}" for _, settings, result in self._picture.rows())
+        return data, {"image/png": {"alt": f"The live panel's picture after its first run. {runs}"}}
+
+
+def _button(description, tooltip, action):
+    button = widgets.Button(description=description, tooltip=tooltip, layout={"width": "6em"})
+    button.on_click(lambda _: action())
+    return button
+
+
+def _close(widget):
+    """Close a widget with all that it is made of: closing a box alone keeps its parts in memory."""
+    parts = [getattr(widget, name, None) for name in ("layout", "style")]
+    for part in [*getattr(widget, "children", ()), *filter(None, parts)]:
+        _close(part)
+    widget.close()
+
+
+def _label(values, controls):
+    texts = {k: f"{v:.3g}" if isinstance(v, float) else str(v) for k, v in values.items()}
+    return ", ".join(f"{controls[name].description} {text}" for name, text in texts.items())
+
+
+def _table(rows):
+    head = "<tr><th>line</th><th>settings</th><th>result</th></tr>"
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}&emsp;</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f'<table style="line-height: 1.4; text-align: left">{head}{body}</table>'
+
+
+def _explain(error):
+    if isinstance(error, SlipError):
+        return f"Not started: {error}"
+    return (
+        f"Training stopped by an error ({type(error).__name__}: {error}). "
+        "The picture shows the last good state. Choose other values, or press Reset."
+    )
+
+
+def _check_value(name, value, controls):
+    if name not in controls:
+        raise SlipError(f"The panel has no control {name!r}; it has {', '.join(controls)}.")
+    control = controls[name]
+    if hasattr(control, "options"):
+        if not any(type(value) is type(option) and value == option for option in control.options):
+            raise SlipError(f"{name} must be one of {control.options}, but is {value!r}.")
+        return
+    low, high = control.min, control.max
+    if isinstance(control, widgets.FloatLogSlider):
+        low, high = control.base**low, control.base**high
+    whole = isinstance(control.value, int)
+    kind, words = (Integral, "a whole number") if whole else (Real, "a number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+        raise SlipError(f"{name} must be {words} from {low:g} to {high:g}, but is {value!r}.")
+
+
+def _close_earlier_panels_of_this_cell(panel):
+    """A cell run again makes new panels: those that it made before must not go on training."""
+    shell = get_ipython()
+    cell = shell and getattr(shell, "get_parent", dict)().get("metadata", {}).get("cellId")
+    if not cell:
+        return
+    count, panels = _panels.get(cell, (None, []))
+    if count != shell.execution_count:
+        for earlier in panels:
+            earlier.close()
+        panels = []
+    _panels[cell] = shell.execution_count, [*panels, panel]
