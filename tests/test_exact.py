@@ -1,0 +1,213 @@
+"""helpers.exact against published figures, sums over time, brute force, autograd, differences."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from helpers.envs.corridor import short_corridor
+from helpers.envs.gridworld import grid
+from helpers.errors import SlipError
+from helpers.exact import (
+    MDP,
+    action_values,
+    objective,
+    occupancy,
+    optimal_values,
+    policy_gradient,
+    state_values,
+)
+
+
+def random_mdp(seed, states=5, actions=3):
+    """A random table whose last state is terminal; its row holds junk that nobody may read."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.rand(shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    transitions = draw(states, actions, states) ** 3
+    transitions /= transitions.sum(-1, keepdim=True)
+    transitions[-1] = 7
+    terminal = torch.arange(states) == states - 1
+    start = draw(states) * ~terminal
+    logits = 2 * draw(states, actions) - 1
+    return MDP(
+        transitions, 4 * draw(states, actions, states) - 2, terminal, start / start.sum()
+    ), logits
+
+
+def corridor_policy(right):
+    return torch.tensor([[1 - right, right]] * 4, dtype=torch.float64)
+
+
+def series(mdp, policy, gamma, terms=3000):
+    """V and occupancy by adding up what happens at each time step."""
+    alive = (~mdp.terminal).double()
+    steps = torch.zeros(len(alive), len(alive), dtype=torch.float64)
+    rewards = torch.zeros(len(alive), dtype=torch.float64)
+    for s, a in itertools.product(*map(range, policy.shape)):
+        steps[s] += alive[s] * policy[s, a] * mdp.transitions[s, a] * alive
+        rewards[s] += alive[s] * policy[s, a] * mdp.transitions[s, a] @ mdp.rewards[s, a]
+    values, visits = torch.zeros_like(rewards), torch.zeros_like(rewards)
+    power = torch.eye(len(alive), dtype=torch.float64)
+    for t in range(terms):
+        values += gamma**t * power @ rewards
+        visits += gamma**t * mdp.start @ power
+        power = power @ steps
+    return values, visits * alive
+
+
+@pytest.mark.parametrize("right", [0.05, 0.3, 2 - math.sqrt(2), 0.95])
+def test_corridor_has_the_published_value(right):
+    value = objective(short_corridor(), corridor_policy(right), 1).item()
+    assert value == pytest.approx((2 * right - 4) / (right * (1 - right)), rel=1e-10)
+
+
+def test_corridor_has_the_published_figures():
+    figures = [objective(short_corridor(), corridor_policy(p), 1).item() for p in (0.95, 0.05)]
+    assert figures == pytest.approx([-44.2, -82.1], abs=0.05)
+    best = objective(short_corridor(), corridor_policy(2 - math.sqrt(2)), 1).item()
+    assert best == pytest.approx(-11.657, abs=5e-4)
+
+
+def test_grid_has_the_known_values():
+    uniform = torch.full((25, 4), 0.25)
+    assert optimal_values(grid(), 0.99)[0].item() == pytest.approx(0.8641307, abs=5e-8)
+    assert objective(grid(), uniform, 0.99).item() == pytest.approx(-0.0964725, abs=5e-8)
+    assert occupancy(grid(), uniform, 1).sum().item() == pytest.approx(106.818, abs=5e-4)
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 0.99, 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_values_and_occupancy_are_the_sums_over_time(seed, gamma):
+    mdp, logits = random_mdp(seed)
+    values, visits = series(mdp, logits.softmax(-1), gamma)
+    assert torch.allclose(state_values(mdp, logits.softmax(-1), gamma), values, rtol=0, atol=1e-10)
+    assert torch.allclose(occupancy(mdp, logits.softmax(-1), gamma), visits, rtol=0, atol=1e-10)
+    assert objective(mdp, logits.softmax(-1), gamma).item() == pytest.approx(mdp.start @ values)
+
+
+@pytest.mark.parametrize("gamma", [0, 0.9, 1])
+def test_action_values_are_one_step_and_then_the_policy(gamma):
+    mdp, logits = random_mdp(3)
+    values, _ = series(mdp, logits.softmax(-1), gamma)
+    q = action_values(mdp, logits.softmax(-1), gamma)
+    for s, a in itertools.product(range(4), range(3)):
+        expected = sum(
+            mdp.transitions[s, a, t] * (mdp.rewards[s, a, t] + gamma * values[t]) for t in range(5)
+        )
+        assert q[s, a].item() == pytest.approx(expected.item(), abs=1e-10)
+    assert (q[4] == 0).all()
+
+
+@pytest.mark.parametrize("gamma", [0, 0.9, 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_policy_gradient_is_the_gradient_of_the_objective(seed, gamma):
+    mdp, logits = random_mdp(seed)
+    theorem = policy_gradient(mdp, logits, gamma)
+    logits.requires_grad_()
+    (autograd,) = torch.autograd.grad(objective(mdp, logits.softmax(-1), gamma), logits)
+    assert torch.allclose(theorem, autograd, rtol=0, atol=1e-12)
+    assert theorem.abs().max() > 0.01
+    logits = logits.detach()
+    for s, a in itertools.product(range(5), range(3)):
+        nudge = torch.zeros_like(logits)
+        nudge[s, a] = 1e-5
+        up, down = (objective(mdp, (logits + d).softmax(-1), gamma) for d in (nudge, -nudge))
+        assert theorem[s, a].item() == pytest.approx(((up - down) / 2e-5).item(), abs=1e-7)
+
+
+@pytest.mark.parametrize("gamma", [0, 0.9, 0.99, 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_optimal_values_beat_every_deterministic_policy(seed, gamma):
+    mdp, _ = random_mdp(seed, states=4)
+    mdp.rewards.sub_(3)  # each step costs, so that an end is wanted also at gamma 1
+    best = torch.full((4,), -torch.inf, dtype=torch.float64)
+    for actions in itertools.product(range(3), repeat=3):
+        policy = torch.eye(3, dtype=torch.float64)[[*actions, 0]]
+        best = torch.maximum(best, state_values(mdp, policy, gamma))
+    assert torch.allclose(optimal_values(mdp, gamma), best, rtol=0, atol=1e-11)
+
+
+def test_optimal_values_need_no_cost_per_step():
+    values = optimal_values(grid(step_reward=0), 1)
+    assert (values[:-1] == 1).all() and values[-1] == 0
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0, 1e-20])
+@pytest.mark.parametrize("solve", [state_values, action_values, objective, occupancy])
+def test_gamma_1_and_a_policy_without_end_is_a_slip(solve, right):
+    with pytest.raises(SlipError, match=r"With gamma 1 .* never ends"):
+        solve(short_corridor(), corridor_policy(right), 1)
+    assert solve(short_corridor(), corridor_policy(right), 0.99).isfinite().all()
+
+
+def test_a_trap_is_named_and_rounding_hides_nothing():
+    mdp, policy = short_corridor(), corridor_policy(0.5).float()
+    mdp.transitions[1, :, :] = torch.tensor([0.0, 1, 0, 0])  # state 1 keeps who enters
+    policy[1] = torch.tensor([0.5, 0.4999999])
+    with pytest.raises(SlipError, match=r"from state 0 .* never ends"):
+        state_values(mdp, policy, 1)
+
+
+def test_an_unlikely_end_is_an_end():
+    value = objective(short_corridor(), corridor_policy(1e-8), 1).item()
+    assert value == pytest.approx(-4e8, rel=1e-5)
+
+
+def test_endless_reward_has_no_best_value():
+    mdp = short_corridor()
+    with pytest.raises(SlipError, match="did not settle"):
+        optimal_values(mdp._replace(rewards=-mdp.rewards), 1)
+
+
+GOOD = short_corridor()
+UNEVEN = GOOD.transitions.clone()
+UNEVEN[0, 0, 0] = 0.5
+BELOW = GOOD.transitions.clone()
+BELOW[0, 0, :2] = torch.tensor([2.0, -1.0])
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        (dict(transitions=GOOD.transitions[0]), r"transitions must have the shape \[S, A, S\]"),
+        (dict(transitions=UNEVEN), "Each row of transitions .* reach from 0.5 to 1"),
+        (dict(transitions=BELOW), "Each row of transitions .* smallest entry is -1"),
+        (dict(rewards=GOOD.rewards[0]), "rewards must have the shape"),
+        (dict(rewards=GOOD.rewards * math.nan), "rewards must be finite"),
+        (dict(terminal=GOOD.terminal[:2]), "terminal must have the shape"),
+        (dict(terminal=GOOD.terminal.double()), "terminal must hold True and False"),
+        (dict(start=torch.ones(3)), "start must have the shape"),
+        (dict(start=torch.tensor([0.5, 0.4, 0, 0])), "Each row of start"),
+        (dict(start=torch.tensor([0.5, 0, 0, 0.5])), "start must be 0 in terminal states"),
+    ],
+)
+def test_a_wrong_table_is_a_slip(changes, sentence):
+    for solve in (state_values, action_values, objective, occupancy, policy_gradient):
+        with pytest.raises(SlipError, match=sentence):
+            solve(GOOD._replace(**changes), corridor_policy(0.5), 0.9)
+    with pytest.raises(SlipError, match=sentence):
+        optimal_values(GOOD._replace(**changes), 0.9)
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.1, math.nan, None])
+def test_gamma_outside_0_to_1_is_a_slip(gamma):
+    for solve in (state_values, action_values, objective, occupancy, policy_gradient):
+        with pytest.raises(SlipError, match="gamma must be a number from 0 to 1"):
+            solve(GOOD, corridor_policy(0.5), gamma)
+    with pytest.raises(SlipError, match="gamma must be a number from 0 to 1"):
+        optimal_values(GOOD, gamma)
+
+
+@pytest.mark.parametrize(
+    "policy, sentence",
+    [
+        (torch.ones(4, 3) / 3, "policy must have the shape"),
+        (torch.ones(4, 2), "Each row of policy .* sums reach from 2 to 2"),
+        (torch.tensor([[1.5, -0.5]] * 4), "Each row of policy"),
+        (torch.full((4, 2), math.nan), "Each row of policy"),
+    ],
+)
+def test_a_wrong_policy_is_a_slip(policy, sentence):
+    with pytest.raises(SlipError, match=sentence):
+        state_values(GOOD, policy, 0.9)

@@ -1,0 +1,85 @@
+"""Lesson 00: its installation check, and the claims that it makes without a cell of its own."""
+
+import importlib.metadata
+import sys
+
+import nbformat
+import pytest
+import torch
+
+from helpers.rollout import make_envs, play_episodes
+from helpers.training import CARTPOLE, a2c
+
+
+@pytest.fixture
+def check_installation(pytestconfig, capsys):
+    path = pytestconfig.rootpath / "notebooks" / "00_start_here.ipynb"
+    lesson = nbformat.read(path, as_version=4)
+    source = next(cell.source for cell in lesson.cells if cell.cell_type == "code")
+    namespace = {}
+    exec(source, namespace)
+    assert capsys.readouterr().out == "Everything is installed. Go on.\n"
+
+    def check(**replaced):
+        namespace.update(replaced)
+        return namespace["check_installation"]()
+
+    return check
+
+
+def test_the_check_needs_no_package(pytestconfig):
+    path = pytestconfig.rootpath / "notebooks" / "00_start_here.ipynb"
+    first = next(c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+    modules = {
+        line.split()[1].split(".")[0]
+        for line in first.source.splitlines()
+        if line.startswith(("import ", "from "))
+    }
+    assert modules <= sys.stdlib_module_names
+
+
+def test_wrong_kernel_is_told(check_installation):
+    def requires(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    sentence = check_installation(requires=requires)
+    assert "wrong kernel" in sentence and sys.executable in sentence and "README" in sentence
+
+
+def test_old_python_is_told(check_installation):
+    class Old:
+        version_info, version, executable = (3, 9), "3.9.1 (main)", "python"
+
+    assert "Python 3.9.1; the course needs 3.11" in check_installation(sys=Old)
+
+
+def test_missing_package_is_told(check_installation):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    assert "The package torch is missing" in check_installation(version=version)
+
+
+def test_other_version_is_told(check_installation):
+    sentence = check_installation(version=lambda name: "0.1+cpu")
+    assert "torch is version 0.1; the course needs" in sentence
+
+
+def test_extras_and_markers_are_read(check_installation):
+    pins = ["thing[extra]==1.0 ; python_version > '3'", "other"]
+    assert "thing is version 2.0; the course needs 1.0" in check_installation(
+        requires=lambda name: pins, version=lambda name: "2.0" if name == "thing" else "1"
+    )
+
+
+def test_short_sight_runs_off_the_track():
+    """With gamma 0.5 most episodes end at the end of the track, not with a fallen pole."""
+    settings = {**CARTPOLE, "gamma": 0.5}
+    for progress in a2c("CartPole-v1", agents=16, seed=31, **settings):
+        pass
+    envs = make_envs("CartPole-v1", 16 * 20)
+    generator = torch.Generator().manual_seed(31)
+    rollout = play_episodes(envs, progress.actor, seed=31, generator=generator)
+    last = rollout.observations[1:][rollout.terminated]
+    assert len(last) > 100
+    assert (last[:, 0].abs() > 2.4).float().mean() > 0.75

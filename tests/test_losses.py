@@ -1,0 +1,151 @@
+"""helpers.losses against torch.distributions, against loops by hand, and with garbage in the rows
+that are no experience."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Categorical
+
+from helpers.losses import (
+    entropy,
+    log_prob,
+    masked_mean,
+    normalise,
+    policy_gradient_loss,
+    value_loss,
+)
+
+STEPS, AGENTS, ENVS = 7, 3, 5
+
+
+def draw(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def draw_valid(*shape, share=0.7):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(99)) < share
+
+
+def by_hand(x, valid):
+    """[T, K, B] -> K lists: the numbers of each agent's valid rows."""
+    return [
+        [x[t, k, b].item() for t in range(x.shape[0]) for b in range(x.shape[2]) if valid[t, k, b]]
+        for k in range(x.shape[1])
+    ]
+
+
+def mean(numbers):
+    return sum(numbers) / len(numbers)
+
+
+def test_log_prob_and_entropy_are_those_of_torch_distributions():
+    logits = 3 * draw(0, STEPS, AGENTS, ENVS, 4)
+    policy = Categorical(logits=logits)
+    actions = torch.arange(STEPS * AGENTS * ENVS).reshape(STEPS, AGENTS, ENVS) % 4
+    torch.testing.assert_close(log_prob(logits, actions), policy.log_prob(actions))
+    torch.testing.assert_close(entropy(logits), policy.entropy())
+    torch.testing.assert_close(
+        log_prob(logits[0, 0, 0], actions[0, 0, 0]), logits[0, 0, 0].log_softmax(0)[0]
+    )
+
+
+def test_entropy_of_uniform_and_of_certain_policies():
+    assert entropy(torch.zeros(4)).item() == pytest.approx(math.log(4))
+    logits = torch.tensor([[1e4, 0.0, 0.0], [0.0, 200.0, -1e30]], requires_grad=True)
+    assert entropy(logits).tolist() == [0, 0]
+    log_prob(logits, torch.tensor([1, 1])).sum().backward()
+    assert logits.grad.isfinite().all()  # a softmax followed by a log would underflow here
+
+
+def test_masked_mean_counts_valid_rows_only():
+    x, valid = draw(1, STEPS, AGENTS, ENVS), draw_valid(STEPS, AGENTS, ENVS)
+    expected = [mean(numbers) for numbers in by_hand(x, valid)]
+    torch.testing.assert_close(masked_mean(x, valid).tolist(), expected)
+    assert masked_mean(torch.ones(4), torch.zeros(4, dtype=torch.bool)).item() == 0
+
+
+def test_policy_gradient_loss_by_hand():
+    log_probs, advantages = draw(2, STEPS, AGENTS, ENVS), draw(3, STEPS, AGENTS, ENVS)
+    valid = draw_valid(STEPS, AGENTS, ENVS)
+    expected = [-mean(numbers) for numbers in by_hand(log_probs * advantages, valid)]
+    loss = policy_gradient_loss(log_probs, advantages, valid)
+    torch.testing.assert_close(loss.tolist(), expected)
+
+
+def test_value_loss_by_hand():
+    values, returns = draw(4, STEPS, AGENTS, ENVS), draw(5, STEPS, AGENTS, ENVS)
+    valid = draw_valid(STEPS, AGENTS, ENVS)
+    expected = [mean(numbers) / 2 for numbers in by_hand((values - returns) ** 2, valid)]
+    torch.testing.assert_close(value_loss(values, returns, valid).tolist(), expected)
+
+
+def test_normalised_advantages_have_mean_0_and_deviation_1_within_each_agent():
+    advantages = draw(6, STEPS, AGENTS, ENVS) * torch.tensor([[1.0], [10.0], [0.1]]) + 5
+    valid = draw_valid(STEPS, AGENTS, ENVS)
+    scaled = normalise(advantages, valid)
+    for before, after in zip(by_hand(advantages, valid), by_hand(scaled, valid)):
+        centre = mean(before)
+        deviation = math.sqrt(mean([(a - centre) ** 2 for a in before]))
+        expected = [(a - centre) / deviation for a in before]
+        torch.testing.assert_close(after, expected, atol=1e-6, rtol=0)
+
+
+def test_advantages_that_are_all_alike_become_0():
+    alike = torch.full((4, 2), 3.0)
+    assert normalise(alike, torch.ones(4, 2, dtype=torch.bool)).abs().max() == 0
+
+
+FUNCTIONS = {
+    "masked mean": lambda x, y, valid: masked_mean(x * y, valid),
+    "policy": policy_gradient_loss,
+    "value": value_loss,
+    "normalised": lambda x, y, valid: policy_gradient_loss(x, normalise(y, valid), valid),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_the_three_forms_agree(function):
+    """[T, K, B] is K times [T, B], and [T, 1] is [T]."""
+    x, y = draw(7, STEPS, AGENTS, ENVS), draw(8, STEPS, AGENTS, ENVS)
+    valid = draw_valid(STEPS, AGENTS, ENVS)
+    many = function(x, y, valid)
+    each = [function(x[:, k], y[:, k], valid[:, k]) for k in range(AGENTS)]
+    assert many.shape == (AGENTS,) and each[0].shape == ()
+    torch.testing.assert_close(many, torch.stack(each))
+    one = function(x[:, 0, 0], y[:, 0, 0], valid[:, 0, 0])
+    assert one.shape == ()
+    torch.testing.assert_close(one, function(x[:, 0, :1], y[:, 0, :1], valid[:, 0, :1]))
+
+
+@pytest.mark.parametrize("garbage", [1e9, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["policy", "value", "normalised"])
+def test_rows_that_are_no_experience_have_no_influence_and_no_gradient(name, garbage):
+    valid = draw_valid(STEPS, AGENTS, ENVS)
+    x = draw(9, STEPS, AGENTS, ENVS).requires_grad_()
+    target = draw(10, STEPS, AGENTS, ENVS)
+    losses = FUNCTIONS[name](x, target, valid)
+    losses.sum().backward()
+    dirty_x = torch.where(valid, x.detach(), garbage).requires_grad_()
+    dirty = FUNCTIONS[name](dirty_x, torch.where(valid, target, garbage), valid)
+    dirty.sum().backward()
+    torch.testing.assert_close(dirty, losses, atol=0, rtol=0)
+    torch.testing.assert_close(dirty_x.grad, x.grad, atol=0, rtol=0)
+    assert (x.grad[valid] != 0).all() and (dirty_x.grad[~valid] == 0).all()
+
+
+@pytest.mark.parametrize("function", [policy_gradient_loss, value_loss])
+def test_advantages_and_returns_are_data(function):
+    x, data = draw(11, 4, 2).requires_grad_(), draw(12, 4, 2).requires_grad_()
+    function(x, data, torch.ones(4, 2, dtype=torch.bool)).backward()
+    assert data.grad is None and x.grad.abs().min() > 0
+
+
+def test_the_loss_falls_along_better_actions_and_towards_the_returns():
+    """The signs: descent makes an action of positive advantage likelier and V move to its target."""
+    valid = torch.tensor([True])
+    logits, values = torch.zeros(1, 2, requires_grad=True), torch.zeros(1, requires_grad=True)
+    policy_gradient_loss(log_prob(logits, torch.tensor([1])), torch.ones(1), valid).backward()
+    value_loss(values, torch.tensor([3.0]), valid).backward()
+    assert logits.grad.tolist() == [[0.5, -0.5]]
+    assert values.grad.tolist() == [-3]
