@@ -8,6 +8,8 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from helpers.plots import COLOURS, GHOSTS, RUN_NAMES, RUN_STYLES, LivePicture
 
+EDGES = np.array([(-8, 8), (-4, 10)])  # of the map; where a path leaves it, it follows the edge
+STEPS = 200  # of a run
 LEVELS = np.arange(-1, 3.01, 0.25)  # the same for every gamma, so that maps can be compared
 PALE = LinearSegmentedColormap.from_list("pale", ["#b8b8b8", "#ffffff"])
 FLAT = 1e-4  # with a slope below this, an ordinary step changes nothing that shows
@@ -35,24 +37,24 @@ class Landscape(LivePicture):
 
     height: J(x, y, gamma) for arrays x and y of the two parameters.
     names: what each parameter decides, a probability sigmoid(theta), as in "P(sail | sea)".
-    x, y: the edges of the map; where a path leaves it, it is drawn along the edge.
-    steps: how long a run is. Up to three earlier runs stay as ghosts.
+    Up to three earlier runs stay as ghosts.
     """
 
-    def __init__(self, height, *, names, x=(-8, 8), y=(-4, 10), steps=200):
+    def __init__(self, height, *, names):
         super().__init__(height=4.0)
-        self._height, self._edges = height, np.array([x, y])
+        self._height = height
         self._runs, self._gamma, self._contours = [], None, []
-        self._map, self._curve = self.figure.subplots(1, 2, width_ratios=(1.25, 1))
-        self.figure.set_layout_engine("constrained")
+        self.figure.set_layout_engine("none")  # or the map would shift a little at each redrawing
+        self._map = self.figure.add_axes((0.12, 0.16, 0.4093, 0.77))  # units alike on both axes
+        self._curve = self.figure.add_axes((0.62, 0.16, 0.35, 0.77))
         self._label_map(names)
-        self._curve.set(xlim=(0, steps), ylim=(-1.1, 3.1), xlabel="step", ylabel="J, mean return")
+        self._curve.set(xlim=(0, STEPS), ylim=(-1.1, 3.1), xlabel="step", ylabel="J, mean return")
         self._lines = [
             [axes.plot([], [], animated=True, **style)[0] for axes in (self._map, self._curve)]
             for style in RUN_STYLES
         ]
         here = dict(marker="o", ms=9, mec=COLOURS["black"], color=RUN_STYLES[0]["color"])
-        self._here = self._map.plot([], [], animated=True, **here)[0]
+        self._here = self._map.plot([], [], animated=True, clip_on=False, **here)[0]
         self.still = [line for pair in self._lines[1:] for line in pair]
         self.moving = [*self._lines[0], self._here]
 
@@ -84,18 +86,18 @@ class Landscape(LivePicture):
 
     def _label_map(self, names):
         axes = self._map
-        for axis, edges, name, gap in zip((axes.xaxis, axes.yaxis), self._edges, names, "\n "):
+        for axis, edges, name, gap in zip((axes.xaxis, axes.yaxis), EDGES, names, "\n "):
             ticks = np.arange(edges[0], edges[1] + 1, 4)
             words = [f"{t:g}{gap}{_percent(t)}" for t in ticks]
             axis.set_ticks(ticks, words, fontsize=8)
             axis.set_label_text(f"theta, and {name}")
-        axes.set(xlim=self._edges[0], ylim=self._edges[1], aspect="equal")
+        axes.set(xlim=EDGES[0], ylim=EDGES[1])
         axes.grid(False)
 
     def _draw_contours(self):
         for old in self._contours:
             old.remove()
-        x, y = np.linspace(*self._edges.T, 90).T
+        x, y = np.linspace(*EDGES.T, 90).T
         surface = self._height(*np.meshgrid(x, y), self._gamma)
         filled = self._map.contourf(x, y, surface, LEVELS, cmap=PALE, extend="both")
         lines = self._map.contour(x, y, surface, LEVELS, colors=COLOURS["grey"], linewidths=0.6)
@@ -110,7 +112,7 @@ class Landscape(LivePicture):
 
     def _on_map(self, places):
         theta = np.array([place.theta for place in places]).reshape(-1, 2)
-        return theta.clip(*self._edges.T).T
+        return theta.clip(*EDGES.T).T
 
 
 def _percent(theta):

@@ -12,52 +12,26 @@ import math
 import os
 import threading
 import time
-from numbers import Integral, Real
 
 import ipywidgets as widgets
 from IPython import get_ipython
 
+from helpers.controls import (
+    agents,
+    answer_at_once,
+    check_value,
+    close,
+    gamma,
+    label,
+    learning_rate,
+    seed,
+)
 from helpers.errors import SlipError
 
+__all__ = ["LivePanel", "agents", "gamma", "learning_rate", "seed"]
+
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
-_WIDE = {"style": {"description_width": "9.5em"}, "layout": {"width": "30em"}}
 _panels = {}  # cell id -> (execution count, the panels that the cell made in it)
-
-
-def gamma(value=0.99):
-    """Slider for the discount, from 0 to 1."""
-    return widgets.FloatSlider(
-        value, min=0, max=1, step=0.01, description="discount gamma", readout_format=".2f", **_WIDE
-    )
-
-
-def learning_rate(value, *, low=1e-4, high=1.0):
-    """Slider for the initial learning rate, on a logarithmic scale from low to high."""
-    step, lowest = 0.05, math.log10(low)
-    exponent = lowest + round((math.log10(value) - lowest) / step) * step
-    return widgets.FloatLogSlider(
-        10**exponent,  # on the slider's grid: off it the browser would move it
-        min=lowest,
-        max=math.log10(high),
-        step=step,
-        description="initial learning rate",
-        readout_format=".2g",
-        **_WIDE,
-    )
-
-
-def agents(value=4):
-    """Choice of how many agents train side by side: 1, 4 or 8."""
-    return widgets.ToggleButtons(
-        options=[1, 4, 8], value=value, description="agents", style={"button_width": "3em"}
-    )
-
-
-def seed(value=0):
-    """Field for the random seed: another seed is another run of luck."""
-    return widgets.BoundedIntText(
-        value, min=0, max=10**6, description="random seed", layout={"width": "14em"}
-    )
 
 
 class LivePanel:
@@ -99,7 +73,7 @@ class LivePanel:
     def set(self, **values):
         """Move controls as a learner would. Raises SlipError for a name or value out of range."""
         for name, value in values.items():
-            _check_value(name, value, self._controls)
+            check_value(name, value, self._controls)
         with self._changed:
             self._held = True
             try:
@@ -128,7 +102,7 @@ class LivePanel:
             self._wanted = self._run = None
             self._tell(None, "This panel is closed. Run its cell again for a new one.")
             self._closed = True
-        _close(self._box)
+        close(self._box)
 
     # What follows runs in the worker thread.
 
@@ -159,7 +133,7 @@ class LivePanel:
 
     def _start(self, values):
         run = self._train(**values)
-        self._picture.restart(_label(values, self._controls))
+        self._picture.restart(label(values, self._controls))
         self._show(0.0, "")
         self._drawn = -math.inf  # the first update is drawn whenever it comes
         with self._changed:
@@ -198,7 +172,7 @@ class LivePanel:
             elif fraction is not None:
                 words = f"Training, {fraction:.0%} done. {words}"
             self._words = words.strip()
-            self._status.value = html.escape(self._words)
+            self._status.value = f'<div style="line-height: 1.4">{html.escape(self._words)}</div>'
 
     # What follows runs in the callers' threads.
 
@@ -207,6 +181,8 @@ class LivePanel:
             if self._held or self._closed:
                 return
             self._wanted = self.values
+        for control in self._controls.values():
+            answer_at_once(control)
         self._wake()
 
     def _wake(self):
@@ -236,19 +212,22 @@ class LivePanel:
     def _build(self):
         for control in self._controls.values():
             control.observe(self._ask, "value")
-        self._pause_button = _button(
-            "Pause", "Stop for a while, or go on", lambda: self._pause(not self._paused)
-        )
-        step = _button("Step", "Make a single update, then pause", lambda: self._pause(True, 1))
-        reset = _button("Reset", "Put all controls back and start over", self._reset)
+        actions = {
+            "Pause": ("Stop for a while, or go on", lambda _: self._pause(not self._paused)),
+            "Step": ("Make a single update, then pause", lambda _: self._pause(True, steps=1)),
+            "Reset": ("Put all controls back and start over", lambda _: self._reset()),
+        }
+        buttons = [_button(name, *action) for name, action in actions.items()]
+        self._pause_button = buttons[0]
         self._progress = widgets.FloatProgress(0, min=0, max=1, layout={"width": "20em"})
         self._image = widgets.Image(value=self._picture.png(), format="png")
         self._image.layout.max_width = "100%"
+        self._image.layout.align_self = "flex-start"  # a box would stretch the picture, and blur it
         self._status, self._table = widgets.HTML(), widgets.HTML()
         self._tell()
         controls = widgets.HBox(list(self._controls.values()), layout={"flex_flow": "row wrap"})
-        buttons = widgets.HBox([self._pause_button, step, reset, self._progress])
-        self._box = widgets.VBox([controls, buttons, self._status, self._image, self._table])
+        bar = widgets.HBox([*buttons, self._progress])
+        self._box = widgets.VBox([controls, bar, self._status, self._image, self._table])
 
     def _repr_mimebundle_(self, **_):
         names = ", ".join(control.description for control in self._controls.values())
@@ -263,32 +242,23 @@ class LivePanel:
         return data, {"image/png": {"alt": f"The live panel's picture after its first run. {runs}"}}
 
 
-def _button(description, tooltip, action):
+def _button(description, tooltip, callback):
     button = widgets.Button(description=description, tooltip=tooltip, layout={"width": "6em"})
-    button.on_click(lambda _: action())
+    button.on_click(callback)
+    answer_at_once(button)
     return button
 
 
-def _close(widget):
-    """Close a widget with all that it is made of: closing a box alone keeps its parts in memory."""
-    parts = [getattr(widget, name, None) for name in ("layout", "style")]
-    for part in [*getattr(widget, "children", ()), *filter(None, parts)]:
-        _close(part)
-    widget.close()
-
-
-def _label(values, controls):
-    texts = {k: f"{v:.3g}" if isinstance(v, float) else str(v) for k, v in values.items()}
-    return ", ".join(f"{controls[name].description} {text}" for name, text in texts.items())
-
-
 def _table(rows):
-    head = "<tr><th>line</th><th>settings</th><th>result</th></tr>"
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}&emsp;</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f'<table style="line-height: 1.4; text-align: left">{head}{body}</table>'
+    style = "vertical-align: top; text-align: left; padding-right: 1.5em; line-height: 1.4"
+    cell = f'<{{0}} style="{style}">{{1}}</{{0}}>'
+    lines = [[cell.format("th", word) for word in ("line", "settings", "result")]]
+    for row in rows:
+        look, *rest = map(html.escape, row)
+        look = f'<span style="white-space: nowrap">{look}</span>'
+        lines.append([cell.format("td", text) for text in (look, *rest)])
+    body = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
+    return f"<table>{body}</table>"
 
 
 def _explain(error):
@@ -298,23 +268,6 @@ def _explain(error):
         f"Training stopped by an error ({type(error).__name__}: {error}). "
         "The picture shows the last good state. Choose other values, or press Reset."
     )
-
-
-def _check_value(name, value, controls):
-    if name not in controls:
-        raise SlipError(f"The panel has no control {name!r}; it has {', '.join(controls)}.")
-    control = controls[name]
-    if hasattr(control, "options"):
-        if not any(type(value) is type(option) and value == option for option in control.options):
-            raise SlipError(f"{name} must be one of {control.options}, but is {value!r}.")
-        return
-    low, high = control.min, control.max
-    if isinstance(control, widgets.FloatLogSlider):
-        low, high = control.base**low, control.base**high
-    whole = isinstance(control.value, int)
-    kind, words = (Integral, "a whole number") if whole else (Real, "a number")
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-        raise SlipError(f"{name} must be {words} from {low:g} to {high:g}, but is {value!r}.")
 
 
 def _close_earlier_panels_of_this_cell(panel):

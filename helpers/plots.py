@@ -39,6 +39,7 @@ matplotlib.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
+        "axes.axisbelow": True,
         "grid.alpha": 0.3,
         "figure.dpi": 100,
         "figure.figsize": (8, 3.2),

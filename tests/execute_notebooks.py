@@ -121,7 +121,8 @@ def execute(path):
 
 
 def _formatted(path):
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(path), "-"]
+    settings = ["--config", str(LESSONS.parent / "pyproject.toml"), "--stdin-filename", str(path)]
+    command = [sys.executable, "-m", "ruff", "format", *settings, "-"]
     source = path.read_bytes()
     return subprocess.run(command, input=source, check=True, capture_output=True).stdout.decode()
 

@@ -71,6 +71,10 @@ def test_scripts_can_run(name):
 
 @posix_only  # as is repo2docker
 def test_binder_reads_its_folder(tmp_path):
+    assert lines("binder/requirements.txt")[1:] == [
+        "--extra-index-url https://download.pytorch.org/whl/cpu",
+        "-r ../requirements.txt",
+    ]
     course = tmp_path / "course"
     shutil.copytree(ROOT / "binder", course / "binder")
     for name in ("pyproject.toml", "requirements.txt"):

@@ -1,0 +1,91 @@
+"""The controls of a live panel: sliders and their like, and how a panel deals with them."""
+
+import math
+from numbers import Integral, Real
+
+import ipywidgets as widgets
+
+from helpers.errors import SlipError
+
+
+def gamma(value=0.99):
+    """Slider for the discount, from 0 to 1."""
+    return widgets.FloatSlider(
+        value, min=0, max=1, step=0.01, readout_format=".2f", **_look("discount gamma")
+    )
+
+
+def learning_rate(value, *, low=1e-4, high=1.0):
+    """Slider for the initial learning rate, on a logarithmic scale from low to high."""
+    step, lowest = 0.05, math.log10(low)
+    exponent = lowest + round((math.log10(value) - lowest) / step) * step
+    return widgets.FloatLogSlider(
+        10**exponent,  # on the slider's grid: off it the browser would move it
+        min=lowest,
+        max=math.log10(high),
+        step=step,
+        readout_format=".3g",
+        **_look("initial learning rate"),
+    )
+
+
+def agents(value=4):
+    """Choice of how many agents train side by side: 1, 4 or 8."""
+    look = _look("agents", button_width="3em")
+    buttons = widgets.ToggleButtons(options=[1, 4, 8], value=value, **look)
+    for name in ("jupyter-widgets", "widget-inline-hbox"):  # lost in ipywidgets 8.1.9
+        buttons.add_class(name)  # the label beside the buttons, as elsewhere
+    return buttons
+
+
+def seed(value=0):
+    """Field for the random seed: another seed is another run of luck."""
+    return widgets.BoundedIntText(value, min=0, max=10**6, **_look("random seed", width="17em"))
+
+
+def label(values, controls):
+    """The settings of a run in words, as in "discount gamma 0.99, agents 4"."""
+    texts = {k: f"{v:.3g}" if isinstance(v, float) else str(v) for k, v in values.items()}
+    return ", ".join(f"{controls[name].description} {text}" for name, text in texts.items())
+
+
+def check_value(name, value, controls):
+    """Raise SlipError unless there is a control of this name that can take the value."""
+    if name not in controls:
+        raise SlipError(f"The panel has no control {name!r}; it has {', '.join(controls)}.")
+    control = controls[name]
+    if hasattr(control, "options"):
+        if not any(type(value) is type(option) and value == option for option in control.options):
+            raise SlipError(f"{name} must be one of {control.options}, but is {value!r}.")
+        return
+    low, high = control.min, control.max
+    if isinstance(control, widgets.FloatLogSlider):
+        low, high = control.base**low, control.base**high
+    whole = isinstance(control.value, int)
+    kind, words = (Integral, "a whole number") if whole else (Real, "a number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+        raise SlipError(f"{name} must be {words} from {low:g} to {high:g}, but is {value!r}.")
+
+
+def answer_at_once(widget):
+    """Let a widget be heard while a cell runs.
+
+    ipykernel 7.4 hands a widget's messages to the thread that sent it the last one, which at first
+    is the one that runs cells. Without that note they go where JupyterLab sends them: to a thread
+    of their own.
+    """
+    if widget.comm is not None:
+        vars(widget.comm).pop("_reply_subshell_id", None)
+
+
+def close(widget):
+    """Close a widget with all that it is made of: closing a box alone keeps its parts in memory."""
+    parts = [getattr(widget, name, None) for name in ("layout", "style")]
+    for part in [*getattr(widget, "children", ()), *filter(None, parts)]:
+        close(part)
+    widget.close()
+
+
+def _look(description, width="30em", **style):
+    style |= {"description_width": "9.5em"}
+    return {"description": description, "style": style, "layout": {"width": width}}

@@ -1,0 +1,296 @@
+"""The lessons' panels in real JupyterLab, in Chromium without a window.
+
+Each lesson that has a panel is run there as a learner would: Run All, move gamma by keyboard, press
+the buttons. COURSE_FOREGROUND is not set, so this is the only test in which the panel's thread,
+the kernel's and the browser work together. `pytest -s` shows how quickly the picture follows.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import nbformat
+import pytest
+
+LESSONS = Path(__file__).resolve().parent.parent / "notebooks"
+WITH_PANEL = [path for path in sorted(LESSONS.glob("*.ipynb")) if "LivePanel(" in path.read_text()]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+OPTIONS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
+--disable-background-networking --disable-component-update""".split()
+PATIENCE = 180_000  # ms; for what takes seconds, since test machines are slow and shared
+
+# Runs in the page: notes when pictures were loaded after the first key, and looks in each frame of
+# the screen whether a picture is there (some pixel of it is dark).
+RECORD = """image => {
+    const canvas = Object.assign(document.createElement("canvas"), {width: 86, height: 34});
+    const context = canvas.getContext("2d", {willReadFrequently: true});
+    const record = window.record = {on: true, key: null, loads: [], frames: 0, blank: 0};
+    addEventListener("keydown", () => record.key ??= performance.now(), true);
+    image.addEventListener("load", () => record.key && record.loads.push(performance.now()));
+    const look = () => {
+        context.fillStyle = "white";
+        context.fillRect(0, 0, 86, 34);
+        if (image.isConnected && image.naturalWidth) context.drawImage(image, 0, 0, 86, 34);
+        const dark = context.getImageData(0, 0, 86, 34).data.some(value => value < 100);
+        record.frames += 1;
+        record.blank += !dark;
+        if (record.on) requestAnimationFrame(look);
+    };
+    look();
+}"""
+STOP = "() => { record.on = false; return record; }"
+BYTES = "async image => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer()))"
+
+
+def missing():
+    """What this machine lacks, in words, or an empty string."""
+    if not CHROMIUM:
+        return "Chromium is not installed (Debian, Ubuntu: apt-get install chromium)"
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "the package playwright is not installed"
+    return ""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def equipment():
+    if reason := missing():
+        if os.environ.get("COURSE_REQUIRE_BROWSER"):
+            pytest.fail(f"COURSE_REQUIRE_BROWSER is set, but {reason}")
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def server(equipment, tmp_path_factory):
+    """JupyterLab with settings of its own, on copies of the lessons: (address, token, folder)."""
+    import psutil  # comes with ipykernel
+
+    folder = tmp_path_factory.mktemp("jupyter")
+    shutil.copytree(LESSONS, folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    quiet = folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True)
+    quiet.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    env = os.environ | {name: str(folder / name) for name in places}
+    env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    env |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+    env.pop("COURSE_FOREGROUND", None)
+    token = secrets.token_hex(16)
+    command = f"-m jupyterlab --no-browser --allow-root --ip=127.0.0.1 --port=0 {folder}".split()
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command, f"--IdentityProvider.token={token}"],
+            env=env,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield _address(process, folder), token, folder
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()  # it ends its kernels
+        psutil.wait_procs([psutil.Process(process.pid), *family], timeout=10)
+        for survivor in [process, *family]:
+            try:
+                survivor.kill()
+            except psutil.NoSuchProcess:
+                pass
+        process.wait()
+
+
+def _address(process, folder):
+    end = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < end and process.poll() is None:
+        for path in (folder / "JUPYTER_RUNTIME_DIR").glob("jpserver-*.json"):
+            if text := path.read_text():
+                return json.loads(text)["url"]
+        time.sleep(0.05)
+    pytest.fail("JupyterLab did not start:\n" + (folder / "log").read_text()[-2000:])
+
+
+@pytest.fixture(scope="module")
+def browser(equipment):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def lab(server, browser, tmp_path):
+    """A function that opens a lesson: its page. Afterwards the page must have had no errors."""
+    address, token, _ = server
+    page, errors = browser.new_page(viewport={"width": 1300, "height": 1100}), []
+    page.set_default_timeout(PATIENCE)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and errors.append(line.text))
+
+    def sessions():
+        with urlopen(f"{address}api/sessions?token={token}") as answer:
+            return json.load(answer)
+
+    def open_lesson(name):
+        workspace = uuid.uuid4().hex  # so that no earlier layout comes back
+        path = f"lab/workspaces/{workspace}/tree/notebooks/{name}"
+        page.goto(f"{address}{path}?token={token}&reset")
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        while not any(session["kernel"]["connections"] for session in sessions()):
+            page.wait_for_timeout(50)  # the indicator is idle before there is a kernel, too
+        return page
+
+    yield open_lesson
+    page.screenshot(path=tmp_path / "page.png")
+    print(f"screenshot: {tmp_path}/page.png")
+    page.close()
+    for session in sessions():
+        address_of_session = f"{address}api/sessions/{session['id']}?token={token}"
+        urlopen(Request(address_of_session, method="DELETE")).close()
+    assert errors == []
+
+
+class Panel:
+    """The first live panel on a page, as a learner sees and works it."""
+
+    def __init__(self, page):
+        self.page = page
+        self.image = page.locator(".widget-image").first
+        self.root = page.locator(".widget-vbox", has=self.image).last
+        self.gamma = self.root.locator(".widget-slider", has_text="discount gamma")
+        self.handle = self.gamma.locator(".noUi-handle")
+
+    def status(self):
+        return self.root.locator(".widget-html").first.text_content().strip()
+
+    def until(self, condition):
+        end = time.monotonic() + PATIENCE / 1000
+        while not condition():
+            assert time.monotonic() < end, self.status()
+            self.page.wait_for_timeout(20)
+
+    def finish(self):
+        """Wait for the end of the run with the slider's gamma."""
+        self.until(lambda: self.trained() == self.value() and "Finished" in self.status())
+
+    def value(self):
+        """Gamma as it stands beside the slider."""
+        return float(self.gamma.locator(".widget-readout").text_content() or "nan")
+
+    def trained(self):
+        """Gamma of the run that is drawn now, as the table has it."""
+        settings = self.root.locator("table td").nth(1)
+        return settings.count() and float(settings.text_content().split(",")[0].split()[-1])
+
+    def bytes(self):
+        return bytes(self.image.evaluate(BYTES))
+
+    def press(self, name):
+        self.root.get_by_role("button", name=name, exact=True).click()
+
+    def keys(self, count):
+        """Press the left arrow on gamma's slider; returns when pictures came, in s, and more."""
+        self.handle.focus()
+        self.image.evaluate(RECORD)
+        for _ in range(count):
+            self.page.keyboard.press("ArrowLeft")
+            time.sleep(0.02)
+        self.finish()
+        record = self.page.evaluate(STOP)
+        loads = [(load - record["key"]) / 1000 for load in record["loads"]]
+        print(
+            f"{count} keys: pictures after {loads[0]:.3f}, {loads[1]:.3f} s ..., the last after "
+            f"{loads[-1]:.1f} s, {len(loads)} in all; looked {record['frames']} times"
+        )
+        assert record["frames"] > 5 and record["blank"] == 0
+        return loads
+
+
+def run_all(page):
+    page.click('.lm-MenuBar-item:has-text("Run")')
+    page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
+
+
+def saved(page, path):
+    """The notebook as it is stored when all its cells have run."""
+    prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
+    page.wait_for_function(f"{prompts}.every(prompt => /^\\[\\d+\\]:$/.test(prompt.innerText))")
+    before = path.stat().st_mtime_ns
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+s")
+    while path.stat().st_mtime_ns == before:
+        page.wait_for_timeout(50)
+    return nbformat.read(path, as_version=4)
+
+
+def errors_in(nb):
+    code = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert all(cell.execution_count for cell in code)
+    outputs = [output for cell in code for output in cell.outputs]
+    return [output.evalue for output in outputs if output.output_type == "error"]
+
+
+@pytest.mark.parametrize("path", WITH_PANEL, ids=lambda path: path.stem)
+def test_panel_in_jupyterlab(path, server, lab):
+    """All of it while the notebook's other cells still run, as for a learner who cannot wait."""
+    begin = time.monotonic()
+    page = lab(path.name)
+    run_all(page)
+    panel = Panel(page)
+    panel.image.scroll_into_view_if_needed()
+    panel.finish()
+    print(f"\n{path.stem}: the first run ended {time.monotonic() - begin:.1f} s after opening")
+    initial, first = panel.value(), panel.bytes()
+
+    panel.keys(1)
+    assert panel.value() == pytest.approx(initial - 0.01)
+    assert panel.status().startswith("Finished.") and panel.bytes() != first
+
+    panel.keys(30)
+    assert panel.value() == pytest.approx(initial - 0.31)
+
+    panel.press("Pause")
+    panel.handle.press("ArrowLeft")
+    panel.until(lambda: panel.status().startswith("Paused at 0%"))
+    seen = [panel.bytes()]
+    for _ in range(2):
+        panel.press("Step")
+        panel.until(lambda: panel.bytes() != seen[-1])
+        assert re.match(r"Paused at \d+%: Resume goes on", panel.status())
+        seen.append(panel.bytes())
+    page.wait_for_timeout(200)
+    assert panel.bytes() == seen[-1]
+    panel.press("Resume")
+    panel.finish()
+    panel.press("Reset")
+    panel.until(lambda: panel.value() == initial)
+    panel.finish()
+    assert panel.root.locator("table tr").count() == 5  # the head, this run and three ghosts
+
+    print(f"panel tried {time.monotonic() - begin:.1f} s after opening")
+    nb = saved(page, server[2] / "notebooks" / path.name)
+    print(f"all cells done {time.monotonic() - begin:.1f} s after opening")
+    assert errors_in(nb) == []
+    if "watch(" in path.read_text():
+        play_again(page)
+
+
+def play_again(page):
+    button = page.get_by_role("button", name="Play again", exact=True)
+    box = page.locator(".widget-vbox", has=button).last
+    picture, words = box.locator("img"), box.text_content()
+    before = picture.get_attribute("src")
+    button.click()
+    page.wait_for_function(
+        "([image, before]) => image.src !== before", arg=[picture.element_handle(), before]
+    )
+    assert box.text_content() != words and picture.evaluate("image => image.naturalWidth") > 100

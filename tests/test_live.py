@@ -1,0 +1,654 @@
+"""The live panel without a browser: threads, cancelling, pausing, errors, what it leaves behind."""
+
+import base64
+import gc
+import os
+import random
+import re
+import threading
+import time
+import weakref
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from ipywidgets.widgets import widget as ipywidgets_widget
+
+from helpers import live
+from helpers.errors import SlipError
+from helpers.live import LivePanel
+from helpers.plots import LearningCurve
+from helpers.training import CARTPOLE, a2c
+
+LATE = 5.0  # seconds; a bound for what takes milliseconds, generous since machines are shared
+
+
+class Item(NamedTuple):
+    fraction: float
+
+    def words(self):
+        return f"Now at {self.fraction:.2f}."
+
+
+class Train:
+    """A train function that sleeps in each update and remembers what was done with its runs."""
+
+    def __init__(self, updates=20, seconds=0.002):
+        self.updates, self.seconds = updates, seconds
+        self.runs = []  # one for each run that began: values, updates made, finished, closed
+
+    def __call__(self, **values):
+        self.runs.append(
+            run := SimpleNamespace(values=values, made=0, finished=False, closed=False)
+        )
+        return self._generate(run)
+
+    def _generate(self, run):
+        try:
+            for update in range(self.updates):
+                time.sleep(self.seconds)
+                run.made += 1
+                yield Item((update + 1) / self.updates)
+            run.finished = True
+        finally:
+            run.closed = True
+
+    @property
+    def finished(self):
+        return [run.values for run in self.runs if run.finished]
+
+    @property
+    def made(self):
+        return sum(run.made for run in self.runs)
+
+
+class Picture:
+    """A picture that costs nothing: its bytes say which run and update they show."""
+
+    def __init__(self):
+        self.label, self.items, self.restarts = "", [], 0
+
+    def restart(self, label):
+        self.label, self.items, self.restarts = label, [], self.restarts + 1
+
+    def add(self, item):
+        self.items.append(item)
+
+    def png(self):
+        return f"{self.restarts}, {len(self.items)}".encode()
+
+    def rows(self):
+        return [("blue, solid", self.label, f"{len(self.items)} updates")]
+
+
+def until(condition):
+    """Wait for a condition; fails where it takes long."""
+    end = time.monotonic() + LATE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def shown(panel):
+    """The picture's bytes."""
+    return bytes(panel._image.value)
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """Makes panels that train in threads; afterwards they are closed and no thread is left."""
+    monkeypatch.delenv("COURSE_FOREGROUND", raising=False)
+    before, panels = set(threading.enumerate()), []
+
+    def make(train, picture=None, **controls):
+        controls = controls or {"gamma": live.gamma(0.9), "lr": live.learning_rate(0.01)}
+        panels.append(LivePanel(train, picture or Picture(), **controls))
+        return panels[-1]
+
+    yield make
+    for panel in panels:
+        panel.close()
+    until(lambda: set(threading.enumerate()) <= before)
+
+
+@pytest.fixture
+def foreground(monkeypatch):
+    monkeypatch.setenv("COURSE_FOREGROUND", "1")
+
+
+def parts(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from parts(child)
+
+
+def press(panel, *names):
+    """Click the button that now bears each name."""
+    for name in names:
+        [button] = [w for w in parts(panel._box) if getattr(w, "description", None) == name]
+        button.click()
+
+
+def in_thread(call, *arguments):
+    thread = threading.Thread(target=call, args=arguments)
+    thread.start()
+    return thread
+
+
+# Moving the sliders
+
+
+@pytest.mark.parametrize("gap", [0, 0.02])
+def test_a_drag_ends_in_one_finished_run_with_the_last_values(make, gap):
+    train = Train(updates=100, seconds=0.01)
+    panel = make(train)
+
+    def drag():
+        for k in range(30):
+            panel._controls["gamma"].value = round(0.3 + k / 100, 2)
+            time.sleep(gap)
+
+    in_thread(drag).join()
+    assert panel.wait().startswith("Finished. Now at 1.00.")
+    assert train.finished == [{"gamma": 0.59, "lr": pytest.approx(0.01)}] == [panel.values]
+    assert all(run.closed for run in train.runs) and panel._progress.value == 1
+    assert shown(panel).endswith(b", 100") and "discount gamma 0.59" in panel._table.value
+
+
+def test_the_newest_values_win_whichever_thread_they_come_from(make):
+    train = Train(seconds=0.001)
+    panel = make(train)
+
+    def drag(name, values):
+        for value in values:
+            panel.set(**{name: value}) if value < 0.5 else setattr(
+                panel._controls[name], "value", value
+            )
+
+    threads = [
+        in_thread(drag, "gamma", [k / 200 for k in range(200)]),
+        in_thread(drag, "lr", [(k + 1) / 200 for k in range(200)]),
+    ]
+    for thread in threads:
+        thread.join()
+    panel.wait()
+    assert panel.values == {"gamma": 199 / 200, "lr": 1.0} == train.finished[-1]
+    assert not train.runs[-2].finished or train.finished[-2] != train.finished[-1]
+
+
+def test_set_starts_one_run_for_all_its_values(make):
+    train = Train()
+    panel = make(train)
+    panel.wait()
+    panel.set(gamma=0.1, lr=0.1)
+    panel.wait()
+    assert [run.values for run in train.runs[1:]] == [{"gamma": 0.1, "lr": 0.1}]
+
+
+def test_a_change_cancels_after_the_update_under_way(make):
+    train = Train(updates=50, seconds=0.1)
+    panel = make(train)
+    until(lambda: train.made == 3)  # the fourth is under way
+    panel.set(gamma=0.2)
+    begin, old = time.monotonic(), train.runs[0]
+    until(lambda: shown(panel).startswith(b"2, "))  # the new run's empty picture
+    cancelled = time.monotonic() - begin
+    until(lambda: shown(panel) == b"2, 1")
+    assert old.made <= 4 and old.closed and not old.finished
+    assert cancelled < 0.1 + 0.3 and len(train.runs) == 2
+    assert panel._status.value.find("Training, 2% done") > 0
+
+
+def test_a_control_is_heard_while_a_cell_runs(make):
+    """ipykernel's note on which thread is to get a widget's messages, made for busy ones too."""
+    control = live.gamma(0.9)
+    control.comm._reply_subshell_id = None
+    panel = make(Train(), gamma=control)
+    assert not hasattr(control.comm, "_reply_subshell_id")
+    control.comm._reply_subshell_id = None
+    panel.set(gamma=0.1)
+    assert not hasattr(control.comm, "_reply_subshell_id")
+
+
+# Pause, Step, Resume, Reset, wait
+
+
+def test_pause_step_resume(make):
+    train = Train(updates=40, seconds=0.01)
+    panel = make(train)
+    until(lambda: train.made >= 2)
+    press(panel, "Pause")
+    words, made = panel.wait(), train.made
+    assert words.startswith(f"Paused at {made / 40:.0%}: Resume goes on")
+    time.sleep(0.05)
+    assert train.made == made and shown(panel) == f"1, {made}".encode()
+    for k in range(1, 4):
+        press(panel, "Step")
+        assert panel.wait().startswith("Paused at") and train.made == made + k
+        assert shown(panel) == f"1, {made + k}".encode()
+    press(panel, "Step", "Step", "Step")  # quicker than the updates
+    panel.wait()
+    assert train.made == made + 6
+    press(panel, "Resume")
+    assert panel.wait().startswith("Finished.") and train.made == 40 and len(train.finished) == 1
+
+
+def test_an_update_under_way_does_not_use_up_a_step(make):
+    train = Train(updates=10, seconds=0.2)
+    panel = make(train)
+    until(lambda: train.made == 1)
+    time.sleep(0.05)
+    press(panel, "Pause", "Step")
+    panel.wait()
+    assert train.made == 3  # one, the one under way, and the step
+
+
+def test_step_pauses_a_run(make):
+    train = Train(updates=50, seconds=0.01)
+    panel = make(train)
+    until(lambda: train.made >= 1)
+    press(panel, "Step")
+    assert panel.wait().startswith("Paused at")
+    assert panel._pause_button.description == "Resume" and not train.finished
+
+
+def test_a_slider_moved_while_paused_waits_with_the_new_values(make):
+    train = Train()
+    panel = make(train)
+    press(panel, "Pause")
+    panel.set(gamma=0.3)
+    assert panel.wait().startswith("Paused at 0%")
+    assert train.runs[-1].made == 0 and "gamma 0.3" in panel._table.value
+    press(panel, "Resume")
+    panel.wait()
+    assert train.finished[-1]["gamma"] == 0.3
+
+
+def test_pausing_when_all_is_done_says_nothing_false(make):
+    panel = make(Train())
+    finished = panel.wait()
+    for name in ("Pause", "Step", "Resume"):
+        press(panel, name)
+        assert panel.wait() == finished
+    assert finished.startswith("Finished.")
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_reset_puts_the_controls_back_and_runs_again(make, paused):
+    train = Train()
+    panel = make(train)
+    initial = panel.values
+    panel.set(gamma=0.2, lr=0.5)
+    panel.wait()
+    press(panel, *["Pause"] * paused, "Reset")
+    assert panel.wait().startswith("Finished.") and panel.values == initial
+    assert train.finished[-1] == initial and train.runs[-1].made == 20
+    press(panel, "Reset")  # also where nothing was moved
+    runs = len(train.runs)
+    panel.wait()
+    assert train.finished[-1] == initial and len(train.runs) >= runs
+
+
+def test_buttons_and_sliders_in_any_order_from_several_threads(make):
+    train = Train(updates=30, seconds=0.001)
+    panel = make(train)
+
+    def storm(seed):
+        rng = random.Random(seed)
+        for _ in range(60):
+            moves = [
+                lambda: panel._pause(not panel._paused),
+                lambda: press(panel, "Step"),
+                lambda: press(panel, "Reset"),
+                lambda: panel.set(gamma=rng.randrange(101) / 100),
+                lambda: setattr(panel._controls["lr"], "value", 10 ** rng.uniform(-4, 0)),
+            ]
+            rng.choice(moves)()
+            time.sleep(rng.choice([0, 0.002, 0.005]))
+
+    for thread in [in_thread(storm, seed) for seed in range(4)]:
+        thread.join()
+    words = panel.wait()
+    assert "error" not in words and panel._pause_button.description in ("Pause", "Resume")
+    assert panel._paused == (panel._pause_button.description == "Resume")
+    assert panel._paused == words.startswith("Paused") or words.startswith("Finished")
+    panel._pause(False)
+    assert panel.wait().startswith("Finished.")
+    assert train.finished[-1] == panel.values and train.runs[-1].finished
+
+
+def test_wait_gives_up_with_a_sentence(make):
+    panel = make(Train(updates=1000, seconds=0.01))
+    with pytest.raises(TimeoutError, match=r"still training after 0\.05 seconds: wait longer"):
+        panel.wait(0.05)
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"gama": 0.5}, "no control 'gama'; it has gamma, lr, agents, seed"),
+        ({"gamma": 1.01}, "gamma must be a number from 0 to 1, but is 1.01"),
+        ({"gamma": float("nan")}, "gamma must be a number"),
+        ({"gamma": "0.5"}, "but is '0.5'"),
+        ({"gamma": None}, "but is None"),
+        ({"gamma": True}, "but is True"),
+        ({"gamma": [0.5]}, "gamma must be a number"),
+        ({"gamma": np.array([0.1, 0.2])}, "gamma must be a number"),
+        ({"lr": 0}, "lr must be a number from 0.0001 to 1, but is 0"),
+        ({"lr": -1e-3}, "lr must be a number"),
+        ({"lr": 1.5}, "lr must be a number"),
+        ({"agents": 3}, "agents must be one of"),
+        ({"agents": "4"}, "agents must be one of"),
+        ({"agents": np.array([1, 4])}, "agents must be one of"),
+        ({"seed": 2.5}, "seed must be a whole number from 0"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"gamma": 0.5, "lr": 7}, "lr must be a number"),
+    ],
+)
+def test_set_refuses_slips_and_changes_nothing(make, values, words):
+    train = Train()
+    panel = make(
+        train,
+        gamma=live.gamma(),
+        lr=live.learning_rate(0.01),
+        agents=live.agents(),
+        seed=live.seed(),
+    )
+    panel.wait()
+    before = panel.values
+    with pytest.raises(SlipError, match=words):
+        panel.set(**values)
+    panel.wait()
+    assert panel.values == before and len(train.runs) == 1
+    panel.set(gamma=np.float64(0.25), agents=8, seed=7)
+    panel.wait()
+    assert train.finished[-1] == panel.values == before | {"gamma": 0.25, "agents": 8, "seed": 7}
+
+
+@pytest.mark.parametrize("low, high, value", [(1e-4, 1, 0.007), (0.1, 100, 1), (3e-4, 0.3, 0.02)])
+def test_the_learning_rate_lies_on_its_sliders_grid(low, high, value):
+    slider = live.learning_rate(value, low=low, high=high)
+    ticks = (np.log10(slider.value) - slider.min) / slider.step
+    assert abs(ticks - round(ticks)) < 1e-6 and abs(np.log10(slider.value / value)) <= 0.0251
+    assert slider.base**slider.min == pytest.approx(low)
+    assert slider.base**slider.max == pytest.approx(high)
+
+
+# Errors
+
+
+class Breakable(Picture):
+    """A picture, and a train function for it, in which one place fails while `broken` names it."""
+
+    broken, error = None, None
+
+    def check(self, place):
+        if self.broken == place:
+            raise self.error
+
+    def train(self, **values):
+        self.check("train")
+        return self.generate(Train(updates=4), values)
+
+    def generate(self, train, values):
+        for item in train(**values):
+            if item.fraction > 0.5:
+                self.check("update")
+            yield item
+
+    def restart(self, label):
+        self.check("restart")
+        super().restart(label)
+
+    def add(self, item):
+        self.check("add")
+        super().add(item)
+
+    def png(self):
+        self.check("png")
+        return super().png()
+
+    def rows(self):
+        self.check("rows")
+        return super().rows()
+
+
+@pytest.mark.parametrize("place", ["train", "update", "restart", "add", "png", "rows"])
+@pytest.mark.parametrize("error", [KeyError("<lost>"), SystemExit("bye"), SlipError("Too hot.")])
+def test_an_error_is_told_and_the_next_move_works(make, monkeypatch, place, error):
+    monkeypatch.setattr(live, "FRAME_SECONDS", 0)  # each update is drawn
+    picture = Breakable()
+    panel = make(picture.train, picture)
+    assert panel.wait().startswith("Finished.") and shown(panel) == b"1, 4"
+    picture.broken, picture.error = place, error
+    panel.set(gamma=0.5)
+    words = panel.wait()
+    if isinstance(error, SlipError):
+        assert words == "Not started: Too hot."
+    else:
+        assert f"an error ({type(error).__name__}: " in words and "last good state" in words
+    assert "<lost>" not in panel._status.value  # escaped
+    last_good = {"update": b"2, 2", "add": b"2, 0", "rows": b"2, 0"}
+    assert shown(panel) == last_good.get(place, b"1, 4")
+    press(panel, "Pause", "Step", "Resume")  # there is nothing to go on with
+    assert panel.wait() == words
+    picture.broken = None
+    panel.set(gamma=0.6)
+    assert panel.wait().startswith("Finished.") and "gamma 0.6" in panel._table.value
+
+
+def test_values_that_come_while_an_update_fails_are_not_lost(make):
+    moved, train = threading.Event(), Train()
+
+    def start(**values):
+        if values["gamma"] == 0.9:
+            yield Item(0.1)
+            moved.wait(LATE)
+            raise ValueError("too late to matter")
+        yield from train(**values)
+
+    panel = make(start)
+    until(lambda: panel.latest)
+    panel.set(gamma=0.4)
+    moved.set()
+    assert panel.wait().startswith("Finished.") and train.finished[0]["gamma"] == 0.4
+
+
+# In the foreground, as tests and authors run notebooks
+
+
+def test_in_the_foreground_all_is_done_when_a_call_returns(foreground):
+    train, threads = Train(seconds=0), threading.active_count()
+    panel = LivePanel(train, Picture(), gamma=live.gamma(0.9), seed=live.seed())
+    assert train.finished == [{"gamma": 0.9, "seed": 0}] and panel.latest == Item(1.0)
+    panel._controls["gamma"].value = 0.1
+    panel.set(gamma=0.2, seed=3)
+    press(panel, "Pause")
+    panel.set(gamma=0.3)
+    assert panel.wait(0).startswith("Paused at 0%")
+    press(panel, "Step")
+    assert train.runs[-1].made == 1
+    press(panel, "Reset")
+    assert [(values["gamma"], values["seed"]) for values in train.finished] == [
+        (0.9, 0),
+        (0.1, 0),
+        (0.2, 3),
+        (0.9, 0),
+    ]
+    assert threading.active_count() == threads and panel.wait(0).startswith("Finished.")
+    panel.close()
+
+
+@pytest.mark.parametrize("place", ["train", "update", "restart", "add", "png", "rows"])
+@pytest.mark.parametrize("error", [KeyError("lost"), SlipError("Too hot."), KeyboardInterrupt()])
+def test_in_the_foreground_errors_are_raised(foreground, place, error):
+    picture = Breakable()
+    panel = LivePanel(picture.train, picture, gamma=live.gamma(0.9))
+    picture.broken, picture.error = place, error
+    with pytest.raises(type(error)):
+        panel.set(gamma=0.5)
+    with pytest.raises(type(error)):
+        panel._controls["gamma"].value = 0.4
+    with pytest.raises(type(error)):
+        LivePanel(picture.train, picture, gamma=live.gamma(0.9))
+    picture.broken = None
+    panel.set(gamma=0.6)
+    assert panel.wait(0).startswith("Finished.")
+    panel.close()
+
+
+@pytest.mark.parametrize("set_to", ["1", None])
+def test_what_a_notebook_stores(monkeypatch, set_to):
+    monkeypatch.delenv("COURSE_FOREGROUND", raising=False)
+    if set_to:
+        monkeypatch.setenv("COURSE_FOREGROUND", set_to)
+    controls = {"gamma": live.gamma(0.9), "lr": live.learning_rate(0.01)}
+    panel = LivePanel(Train(seconds=0), Picture(), **controls)
+    panel.wait()
+    bundle = panel._repr_mimebundle_(include=None, exclude=None)
+    data, metadata = bundle if set_to else (bundle, {})
+    assert data["text/plain"] == (
+        "Live panel with controls: discount gamma, initial learning rate."
+    )
+    view = "application/vnd.jupyter.widget-view+json"
+    assert set(data) == {"text/plain", view} | ({"image/png"} if set_to else set())
+    assert data[view]["model_id"] == panel._box.model_id
+    if set_to:
+        assert base64.b64decode(data["image/png"]) == b"1, 20"
+        alt = metadata["image/png"]["alt"]
+        assert "after its first run. discount gamma 0.9, initial learning rate 0.01: 20" in alt
+    panel.close()
+
+
+# What a panel leaves behind
+
+
+def test_closing_stops_training_and_frees_all(make):
+    known = set(ipywidgets_widget._instances)
+    train, moved = Train(updates=1000, seconds=0.01), live.gamma(0.9)
+    panel = make(train, gamma=moved)
+    until(lambda: train.made >= 2)
+    worker = panel._worker
+    panel.close()
+    worker.join(LATE)
+    assert not worker.is_alive() and train.runs[0].closed and not train.finished
+    moved.value = 0.1
+    panel.set(gamma=0.2)
+    press(panel, "Step", "Reset")
+    assert panel.wait() == "This panel is closed. Run its cell again for a new one."
+    assert len(train.runs) == 1 and set(ipywidgets_widget._instances) <= known
+    panel.close()  # twice does no harm
+
+
+def test_a_closed_panel_is_forgotten(monkeypatch):
+    monkeypatch.delenv("COURSE_FOREGROUND", raising=False)
+    panel = LivePanel(Train(), Picture(), gamma=live.gamma(0.9))
+    panel.wait()
+    panel.close()
+    ghost = weakref.ref(panel)
+    del panel
+    gc.collect()
+    assert ghost() is None
+
+
+def test_a_cell_run_again_closes_the_panels_that_it_made(make, monkeypatch):
+    shell = SimpleNamespace(execution_count=1, cell="a")
+    shell.get_parent = lambda: {"metadata": {"cellId": shell.cell}}
+    monkeypatch.setattr(live, "get_ipython", lambda: shell)
+    monkeypatch.setattr(live, "_panels", {})
+    train = Train(updates=1000, seconds=0.01)
+    first, second = make(train), make(train)  # two in one cell
+    shell.cell, shell.execution_count = "b", 2
+    other = make(train)
+    until(lambda: len(train.runs) == 3 and all(run.made for run in train.runs))
+    assert not any(run.closed for run in train.runs)
+    shell.cell, shell.execution_count = "a", 3
+    again = make(train)
+    assert "is closed" in first.wait() and "is closed" in second.wait()
+    until(lambda: train.runs[3:] and train.runs[3].made)
+    assert [run.closed for run in train.runs] == [True, True, False, False]
+    assert not other._closed and not again._closed
+
+
+@pytest.mark.parametrize("parent", [{}, {"metadata": {}}])
+def test_a_shell_that_names_no_cell(make, monkeypatch, parent):
+    monkeypatch.setattr(live, "get_ipython", lambda: SimpleNamespace(get_parent=lambda: parent))
+    assert make(Train()).wait().startswith("Finished.")
+
+
+def test_it_draws_at_most_twenty_pictures_a_second(make):
+    picture, times = Picture(), []
+    picture.png = lambda: times.append(time.monotonic()) or b"drawn"
+    train = Train(updates=300, seconds=0.001)
+    make(train, picture).wait()
+    assert len(times) <= 4 + (times[-1] - times[0]) / live.FRAME_SECONDS < 300
+
+
+# On CartPole
+
+
+def cartpole(**values):
+    return a2c("CartPole-v1", **CARTPOLE | {"total_steps": 12_288} | values)
+
+
+def cartpole_panel(make, **values):
+    controls = {
+        "gamma": live.gamma(values.get("gamma", 0.99)),
+        "lr": live.learning_rate(values.get("lr", 0.007)),
+        "agents": live.agents(values.get("agents", 1)),
+        "seed": live.seed(values.get("seed", 0)),
+    }
+    return make(cartpole, LearningCurve(), **controls)
+
+
+def weights(panel):
+    return torch.cat([parameter.flatten() for parameter in panel.latest.actor.parameters()])
+
+
+def test_two_panels_at_once_give_what_each_gives_alone(make):
+    alone = []
+    for seed in (0, 1):
+        panel = cartpole_panel(make, seed=seed)
+        panel.wait()
+        alone.append((weights(panel), shown(panel)))
+    panels = [cartpole_panel(make, seed=seed) for seed in (0, 1)]
+    for panel, (expected, picture) in zip(panels, alone):
+        panel.wait()
+        assert torch.equal(weights(panel), expected) and shown(panel) == picture
+    assert not torch.equal(alone[0][0], alone[1][0])
+
+
+def test_global_random_states_stay(make):
+    def states():
+        return (
+            torch.random.get_rng_state().tolist(),
+            repr(np.random.get_state()),  # noqa: NPY002 (that it stays is the point)
+            random.getstate(),
+            dict(os.environ),
+        )
+
+    before = states()
+    panel = cartpole_panel(make)
+    panel.wait()
+    panel.set(gamma=0.5)
+    panel.wait()
+    assert states() == before
+
+
+@pytest.mark.parametrize("agents", [1, 8])
+def test_every_slider_at_its_ends(make, agents):
+    panel = cartpole_panel(make, agents=agents)
+    assert panel.wait().startswith("Finished. Mean return of recent training episodes: ")
+    slider = panel._controls["lr"]
+    for gamma in (0.0, 1.0):
+        for lr in (slider.base**slider.min, slider.base**slider.max):
+            panel.set(gamma=gamma, lr=lr)
+            words = panel.wait()
+            assert words.startswith("Finished.") and panel.latest.fraction == 1
+            if lr < 1 or agents == 1:
+                assert re.search(r"Mean return of .*: \d|deterministic|no longer a number", words)
+            else:
+                assert re.search(r"of \d of 8 agents (has become determ|is no longer)", words)
+            assert f"discount gamma {gamma:.3g}" in panel._table.value
