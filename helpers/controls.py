@@ -15,8 +15,8 @@ def gamma(value=0.99):
     )
 
 
-def learning_rate(value, *, low=1e-4, high=1.0):
-    """Slider for the initial learning rate, on a logarithmic scale from low to high."""
+def learning_rate(value, *, low=1e-4, high=1.0, description="initial learning rate"):
+    """Slider for the learning rate, on a logarithmic scale from low to high."""
     step, lowest = 0.05, math.log10(low)
     exponent = lowest + round((math.log10(value) - lowest) / step) * step
     return widgets.FloatLogSlider(
@@ -25,7 +25,7 @@ def learning_rate(value, *, low=1e-4, high=1.0):
         max=math.log10(high),
         step=step,
         readout_format=".3g",
-        **_look("initial learning rate"),
+        **_look(description),
     )
 
 

@@ -165,7 +165,9 @@ class LearningCurve(LivePicture):
         entropies.set(ylabel="policy entropy (nats)")
         self._current = [_line(axes, RUN_STYLES[0]) for axes in self._axes]
         self._each = _line(returns, {**RUN_STYLES[0], "lw": 0.8, "alpha": 0.5})
-        self.moving = [self._each, *self._current]
+        dot = {"color": COLOURS["blue"], "marker": "o", "ms": 6}
+        self._here = [_line(axes, dot) for axes in self._axes]
+        self.moving = [self._each, *self._current, *self._here]
         self._ghosts = [[_line(a, style) for a in self._axes] for style in RUN_STYLES[1:]]
         self.still = [line for pair in self._ghosts for line in pair]
 
@@ -198,6 +200,8 @@ class LearningCurve(LivePicture):
             gap = np.full((len(agents), 1), np.nan)  # lifts the pen between two agents
             steps = np.tile([*run.steps, np.nan], len(agents))
             self._each.set_data(steps, np.hstack([agents, gap]).ravel())
+            for dot, line in zip(self._here, self._current):  # of a single update all there is
+                dot.set_data(*(values[-1:] for values in line.get_data()))
         return super().png()
 
     def rows(self):

@@ -196,6 +196,19 @@ def captured(monkeypatch):
     return updates
 
 
+@pytest.fixture
+def played(monkeypatch):
+    """The Rollout of each call of play_episodes."""
+    rollouts, play = [], training.play_episodes
+
+    def recorded(*args, **options):
+        rollouts.append(play(*args, **options))
+        return rollouts[-1]
+
+    monkeypatch.setattr(training, "play_episodes", recorded)
+    return rollouts
+
+
 def record(env_id, actor, *, envs, steps, seed=0):
     vector = make_envs(env_id, (actor.agents or 1) * envs)
     rollouts = collect(vector, actor, steps=steps, seed=seed, generator=seeded(seed))
@@ -290,16 +303,8 @@ def test_a2c_gradient_is_the_one_computed_from_scratch(
 
 
 @pytest.mark.parametrize("baseline", [False, True])
-def test_reinforce_gradient_is_the_one_computed_from_scratch(captured, monkeypatch, baseline):
+def test_reinforce_gradient_is_the_one_computed_from_scratch(captured, played, baseline):
     """The whole first update of reinforce: returns to go of whole episodes, minus V as baseline."""
-    played = []
-
-    def recorded(vector, actor, **options):
-        played.append(play(vector, actor, **options))
-        return played[-1]
-
-    play = training.play_episodes
-    monkeypatch.setattr(training, "play_episodes", recorded)
     options = {"gamma": 0.9, "reward_scale": 0.1, "entropy_coef": 0.02, "baseline": baseline}
     run(reinforce, updates=1, agents=2, envs=3, hidden=(8,), **options)
     weights, gradients, _ = captured[0]
@@ -357,6 +362,12 @@ def test_reinforce_gradient_is_the_exact_one_on_average(
         error = difference.std(0) / agents**0.5
         assert (difference.mean(0).abs() < 3.5 * error).all()
         assert (wanted.mean(0).abs() > 5 * error).any()  # the test could tell it from 0
+
+
+def test_each_update_of_reinforce_plays_new_episodes(played):
+    run(reinforce, updates=2, seed=5)
+    one, other = (rollout.observations[0] for rollout in played)
+    assert (one != other).all()
 
 
 def test_the_learning_rate_falls_linearly_to_0(captured):

@@ -91,6 +91,15 @@ def _own_reward(scores, rewards, gamma):
     return (discounted[..., None] * scores).sum(0).mean(0)
 
 
+def _discounted_twice(scores, rewards, gamma):
+    discount = gamma ** torch.arange(len(rewards))[:, None, None]
+    return (discount * _to_go(scores, rewards, gamma) * scores).sum(0).mean(0)
+
+
+def _one_step_late(scores, rewards, gamma):
+    return _monte_carlo_gradient(scores, rewards, gamma) - _own_reward(scores, rewards, gamma)
+
+
 def _draw_days(rng):
     steps, days, parameters = rng.integers(2, 5), rng.integers(2, 5), rng.integers(1, 4)
     return {
@@ -104,8 +113,8 @@ monte_carlo_gradient = Check(
     "1.2",
     solution=_monte_carlo_gradient,
     example={
-        "scores": torch.tensor([[[1.0], [2.0]], [[3.0], [-1.0]]]),
-        "rewards": torch.tensor([[1.0, 0.0], [2.0, 4.0]]),
+        "scores": torch.tensor([[[1.0], [2.0]], [[3.0], [-1.0]], [[2.0], [1.0]]]),
+        "rewards": torch.tensor([[1.0, 0.0], [2.0, 4.0], [4.0, 8.0]]),
         "gamma": 0.5,
     },
     draw=_draw_days,
@@ -143,6 +152,12 @@ monte_carlo_gradient = Check(
             _own_reward,
             "Each score got the reward of its own step alone: later rewards count as well.",
         ),
+        (
+            _discounted_twice,
+            "You discount twice: a reward at step k gets gamma^k counted from the morning, or gamma^t "
+            "times gamma^(k-t), not both.",
+        ),
+        (_one_step_late, "The reward of step t itself is missing: start the sum at t."),
         (
             lambda scores, rewards, gamma: (_to_go(scores, rewards, gamma) * scores).sum(0),
             "That is one gradient for each day: what is missing is their mean.",
@@ -238,6 +253,11 @@ repaired_gradient = Check(
         (
             _log_twice,
             "You take a softmax of a softmax: log_softmax wants the logits.",
+        ),
+        (
+            lambda logits, *_: torch.zeros_like(logits),
+            "The gradient is zero: if you divided pi by itself, numerator and denominator cancel. "
+            "Detach the denominator, or take the log.",
         ),
     ],
 )
