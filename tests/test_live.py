@@ -153,7 +153,8 @@ def test_a_drag_ends_in_one_finished_run_with_the_last_values(make, gap):
     in_thread(drag).join()
     assert panel.wait().startswith("Finished. Now at 1.00.")
     assert train.finished == [{"gamma": 0.59, "lr": pytest.approx(0.01)}] == [panel.values]
-    assert all(run.closed for run in train.runs) and panel._progress.value == 1
+    begun = [run for run in train.runs if run.made]  # one replaced at once never begins
+    assert all(run.closed for run in begun) and panel._progress.value == 1
     assert shown(panel).endswith(b", 100") and "discount gamma 0.59" in panel._table.value
 
 
