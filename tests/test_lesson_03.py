@@ -1,0 +1,287 @@
+"""Lesson 03: each of its numbers by a second way that shares no code with the lesson's."""
+
+import itertools
+import random
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from helpers.valuegrid import Judged, ValueGrid
+
+PATH = Path(__file__).parent.parent / "notebooks" / "03_actor_critic.ipynb"
+CODE = [c.source for c in nbformat.read(PATH, as_version=4).cells if c.cell_type == "code"]
+MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
+
+
+def run_cells(*starts):
+    """What the lesson's cells define that hold these texts, run in this order."""
+    names = {}
+    for text in starts:
+        (source,) = [source for source in CODE if text in source]
+        exec(source, names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def training():
+    return run_cells(
+        "import matplotlib.pyplot", "V_blind =", "CELLS =", "PLAIN =", "def judge", "def train"
+    )
+
+
+# --- the grid, told once more --------------------------------------------------------------------
+
+
+def walk(cell, move):
+    """Next cell, reward and whether it ended, on the 5 by 5 grid."""
+    x, y = (min(max(c + d, 0), 4) for c, d in zip(cell, move))
+    return ((x, y), 1.0, True) if (x, y) == (4, 4) else ((x, y), -0.01, False)
+
+
+CELLS = [cell for cell in itertools.product(range(5), repeat=2) if cell != (4, 4)]
+
+
+def swept(best=False, gamma=0.99, sweeps=8000):
+    """Values by sweeping over the cells, of the blind agent or the best."""
+    v = dict.fromkeys([*CELLS, (4, 4)], 0.0)
+    for _ in range(sweeps):
+        for cell in CELLS:
+            each = [r + gamma * v[after] for after, r, _ in (walk(cell, m) for m in MOVES)]
+            v[cell] = max(each) if best else sum(each) / 4
+    return v
+
+
+BLIND = swept()
+
+
+def test_the_grids_values_and_advantages():
+    assert BLIND[0, 0] == pytest.approx(-0.0964725, abs=5e-8)
+    assert swept(best=True, sweeps=50)[0, 0] == pytest.approx(0.8641307, abs=5e-8)
+    assert swept(best=True, gamma=0.9, sweeps=50)[0, 0] == pytest.approx(0.4261, abs=5e-5)
+    assert swept(best=True, gamma=0.5, sweeps=50)[0, 0] == pytest.approx(-0.0120, abs=5e-5)
+    each = [
+        r + 0.99 * BLIND[after] - BLIND[4, 3] for after, r, _ in (walk((4, 3), m) for m in MOVES)
+    ]
+    assert np.allclose(each, [0.503, -0.015, -0.286, -0.202], atol=5e-4)
+
+
+def test_the_mean_length():
+    steps = dict.fromkeys([*CELLS, (4, 4)], 0.0)
+    for _ in range(8000):
+        for cell in CELLS:
+            steps[cell] = 1 + sum(steps[walk(cell, m)[0]] for m in MOVES) / 4
+    assert steps[0, 0] == pytest.approx(106.818, abs=5e-4)
+
+
+def test_only_an_error_in_the_next_state_biases_the_gradient():
+    lesson = run_cells(
+        "import matplotlib.pyplot", "V_blind =", "def gradient_with", "true_gradient ="
+    )
+    for wrong in range(24):
+        critic = lesson["V_blind"].clone()
+        critic[wrong] -= 0.7
+        off = (lesson["gradient_with"](critic) - lesson["true_gradient"]).abs().amax(1) > 1e-9
+        target = wrong % 5, wrong // 5
+        leads = {cell for cell in CELLS if target in [walk(cell, m)[0] for m in MOVES]}
+        assert {(i % 5, i // 5) for i in off.nonzero().ravel().tolist()} == leads
+
+
+def test_the_fishers_three_critics():
+    for v, mean in [(1.25, 1.25), (0.0, 2.0), (3.0, 0.2)]:
+        assert (4 - v + 0.8 * v - v) / 2 == pytest.approx(mean)
+    deltas = run_cells("import matplotlib.pyplot", "def fishers_deltas")["fishers_deltas"]
+    for v in (1.25, 0.0, 3.0):
+        d = deltas(torch.tensor(v), seed=5)
+        assert abs(d.mean() - (4 - 1.2 * v) / 2) < 4 * d.std() / len(d) ** 0.5
+
+
+def test_the_spreads_of_both_estimates():
+    rng, deltas, luck = random.Random(1), [], []
+    for _ in range(800):
+        cell, path, end = (0, 0), [], False
+        while not end:
+            after, r, end = walk(cell, rng.choice(MOVES))
+            path.append((cell, r, after))
+            cell = after
+        G = 0.0
+        for cell, r, after in reversed(path):
+            G = r + 0.99 * G
+            luck.append(G - BLIND[cell])
+            deltas.append(r + 0.99 * BLIND[after] - BLIND[cell])
+    assert np.std(luck) == pytest.approx(0.551, abs=0.03)
+    assert np.std(deltas) == pytest.approx(0.091, abs=0.006)
+
+
+# --- the four flaws ------------------------------------------------------------------------------
+
+
+def test_truncation_as_termination_halves_the_value():
+    lesson = run_cells(
+        "import matplotlib.pyplot", "V_blind =", "CELLS =", "def balance", "def one_number"
+    )
+    for confused, value in [(False, 100), (True, 1 / (1 - 0.99 * 0.99))]:
+        assert lesson["one_number_critic"](confused) == pytest.approx(value, abs=1.5)
+
+
+def test_the_undetached_values_of_the_book():
+    b, c = Fraction(3, 4), Fraction(1, 4)
+    slopes = [  # of the mean squared TD error over both episodes, for A, B and C
+        lambda a, b, c: (b - a) + (c - a),
+        lambda a, b, c: (b - a) - (1 - b),
+        lambda a, b, c: (c - a) - (0 - c),
+    ]
+    assert [slope(Fraction(1, 2), b, c) for slope in slopes] == [0, 0, 0]
+    lesson = run_cells("import matplotlib.pyplot", "def settle", "suspects = [")
+    settled = [lesson["settle"](critic) for critic in lesson["suspects"]]
+    assert [np.allclose(v, [0.5, 0.75, 0.25], atol=2e-3) for v in settled] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert sum(np.allclose(v, [0.5, 1, 0], atol=2e-3) for v in settled) == 3
+
+
+def test_the_least_surprised_critic_of_the_grid():
+    visits = {cell: 0.0 for cell in CELLS}
+    where = {(0, 0): 1.0}
+    for _ in range(6000):
+        nexts = {}
+        for cell, p in where.items():
+            visits[cell] += p
+            for after, _, end in (walk(cell, m) for m in MOVES):
+                if not end:
+                    nexts[after] = nexts.get(after, 0) + p / 4
+        where = nexts
+    number = {cell: i for i, cell in enumerate(CELLS)}
+    normal, right = np.zeros((24, 24)), np.zeros(24)
+    for cell in CELLS:
+        for after, r, end in (walk(cell, m) for m in MOVES):
+            row = np.zeros(24)
+            row[number[cell]] += 1
+            if not end:
+                row[number[after]] -= 0.99
+            normal += visits[cell] * np.outer(row, row)
+            right += visits[cell] * r * row
+    assert np.linalg.solve(normal, right)[number[0, 0]] == pytest.approx(0.956, abs=5e-4)
+
+
+def test_log_softmax_survives_where_the_log_of_softmax_does_not():
+    for gap, broken in [(10.0, False), (90.0, True), (110.0, True)]:
+        for naive in (True, False):
+            x = torch.tensor([gap, 0.0], requires_grad=True)
+            log = x.softmax(0).log() if naive else x.log_softmax(0)
+            slope = torch.autograd.grad(log[1], x)[0]
+            assert bool(slope.isfinite().all()) != (naive and broken)
+    clamped = torch.distributions.Categorical(probs=x.softmax(0)).log_prob(torch.tensor(1))
+    assert not torch.autograd.grad(clamped, x)[0].any()
+
+
+# --- the panel -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+@pytest.mark.parametrize("lr", [1e-4, 0.1])
+@pytest.mark.parametrize("critic_rate", [0.0, 10.0])
+def test_every_end_of_the_sliders_trains_and_draws(training, gamma, lr, critic_rate):
+    picture = ValueGrid()
+    picture.restart("run")
+    settings = {"gamma": gamma, "lr": lr, "critic_rate": critic_rate, "agents": 1}
+    for report in training["train"](**settings, updates=60, every=20):
+        picture.add(report)
+        assert len(picture.png()) > 5000
+        assert report.exact.isfinite().all() and "nan" not in report.words()
+    assert report.fraction == 1 and len(picture.rows()) == 1
+
+
+def test_the_same_seed_gives_the_same_numbers_and_agents_are_judged_alone(training):
+    first, again = (list(training["train"](agents=2, updates=20)) for _ in range(2))
+    assert torch.equal(first[-1].critic, again[-1].critic)
+    policy = first[-1].policy[1].numpy()
+    v = dict.fromkeys([*CELLS, (4, 4)], 0.0)
+    for _ in range(3000):
+        for x, y in CELLS:
+            steps = [walk((x, y), m) for m in MOVES]
+            v[x, y] = sum(
+                p * (r + 0.99 * v[after]) for p, (after, r, _) in zip(policy[5 * y + x], steps)
+            )
+    assert first[-1].exact[1, 0] == pytest.approx(v[0, 0], abs=1e-6)
+
+
+def test_the_picture_keeps_ghosts_and_says_when_it_diverged():
+    picture, half = ValueGrid(), torch.full((1, 25), 0.5)
+    policy, visits = torch.full((1, 25, 4), 0.25), torch.full((1, 25), 1 / 25)
+    for run in range(5):
+        picture.restart(f"run {run}")
+        before = picture.png()
+        picture.add(Judged(1.0, 100, half * run, half, policy, visits, 0.9))
+        assert picture.png() != before
+    assert [row[1] for row in picture.rows()] == ["run 4", "run 3", "run 2", "run 1"]
+    assert picture.rows()[0][2].endswith("error of the critic 1.500.")
+    lost = Judged(1.0, 100, half * torch.nan, half, policy, visits, 0.9)
+    assert lost.words().startswith("Diverged")
+
+
+@pytest.mark.hardening
+def test_the_collapsed_answer_on_sixteen_other_agents(training):
+    def end(**change):
+        (report,) = training["train"](agents=16, seed=77, every=800, **change)
+        return report, int((report.exact[:, 0] > report.best - 0.1 * abs(report.best)).sum())
+
+    usual, arrived = end()
+    assert arrived >= 15 and usual.errors().mean() < 0.1
+    fast, arrived = end(lr=0.01)
+    assert arrived <= 2 and fast.exact[:, 0].mean() < -0.7 and fast.errors().mean() < 0.4
+    _, arrived = end(critic_rate=0.0)
+    assert arrived <= 2
+    quick, _ = end(critic_rate=10.0)
+    assert quick.errors().mean() > 5 * usual.errors().mean()
+    impatient, arrived = end(gamma=0.5)
+    assert arrived >= 14 and impatient.errors().mean() < 0.1
+
+
+@pytest.mark.hardening
+def test_actor_and_critic_chase_each_other_on_sixteen_other_agents(training):
+    reports = list(training["train"](agents=16, seed=78))
+    value = torch.stack([report.exact[:, 0].mean() for report in reports])
+    error = torch.stack([report.errors().mean() for report in reports])
+    peak = value[:12].argmax()
+    assert value[peak] > 0.5 and value[peak:30].min() < -0.0965 and value[-1] > 0.8
+    assert error.argmax() < 30 and error[-1] < 0.1 * error.max()
+
+
+@pytest.mark.hardening
+def test_shared_or_separate_on_other_seeds():
+    lesson = run_cells("import matplotlib.pyplot", "def mean_returns", "def permutation_test")
+    source = next(source for source in CODE if "def mean_returns" in source)
+    exec(source.replace("seed=2026", "seed=100"), lesson)
+    returns, compare = lesson["mean_returns"], lesson["permutation_test"]
+    rates = (0.007, 0.014, 0.028, 0.056, 0.11)
+    separate = {lr: returns(lr=lr).mean() for lr in rates}
+    shared = {
+        (lr, weight): returns(lr=lr, shared_body=True, value_coef=weight).mean()
+        for lr in rates
+        for weight in (0.5, 0.05)
+    }
+    assert max(separate, key=separate.get) == 0.014
+    assert max(shared, key=shared.get) == (0.056, 0.05)
+    assert compare(returns(lr=0.014), returns(lr=0.014, shared_body=True)) < 0.01
+
+
+def test_the_permutation_test():
+    test = run_cells("import matplotlib.pyplot", "def permutation_test")["permutation_test"]
+    a, b = np.array([1.0, 2, 3, 4]), np.array([5.0, 6, 7, 8])
+    deals = list(itertools.combinations(np.concatenate([a, b]), 4))
+    extreme = sum(abs(sum(deal) / 4 - (36 - sum(deal)) / 4) >= 4 for deal in deals)
+    assert test(a, b) == pytest.approx(extreme / len(deals), abs=0.005)
+    assert test(a, a + 1e-9) > 0.5
+
+
+def test_the_timing_is_not_stored():
+    stored = PATH.read_text(encoding="utf-8")
+    assert not re.search(r"\d seconds|steps per second", stored)
