@@ -1,0 +1,426 @@
+"""Lesson 04: each of its numbers by a second way that shares no code with the lesson's."""
+
+import ast
+import math
+import random
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import gymnasium
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from helpers import training
+from helpers.training import CARTPOLE, a2c, evaluate
+
+PATH = Path(__file__).parent.parent / "notebooks" / "04_a2c.ipynb"
+CELLS = {cell.id: cell for cell in nbformat.read(PATH, as_version=4).cells}
+GRID = ("imports", "n-step-package", "grid", "question", "walker")
+WHOLE = ("imports", "n-step-package", "whole")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def run_cells(*ids):
+    """What the lesson's cells of these ids define."""
+    names = {}
+    setup = "rewards = values = torch.zeros(4); gamma, one, two, three = 0.5, 0, 0, 0\n"
+    for name in ids:
+        source = CELLS[name].source
+        if name == "n-step-package":
+            source = setup + source.replace("rewards, values,", "rewards[:3], values,")
+        exec(source, names)
+    return names
+
+
+def said(name):
+    """What the cell of this id printed, as it is stored."""
+    return "".join(output.get("text", "") for output in CELLS[name].outputs)
+
+
+# --- three steps, in fractions -------------------------------------------------------------------
+
+
+def test_the_three_steps_in_fractions():
+    half, rewards, values = Fraction(1, 2), [1, 0, 2], [4, 2, 6, 16]
+    returns = [sum(half**k * rewards[k] for k in range(n)) + half**n * values[n] for n in (1, 2, 3)]
+    assert returns == [2, Fraction(5, 2), Fraction(7, 2)]
+    assert said("three-steps") == "2.0 2.5 3.5\n"
+    looks = [G - values[0] for G in returns]
+    assert looks == [-2, Fraction(-3, 2), Fraction(-1, 2)]
+    assert half * looks[0] + half**2 * looks[1] + half**2 * looks[2] == Fraction(-3, 2)
+    deltas = [rewards[t] + half * values[t + 1] - values[t] for t in range(3)]
+    assert deltas == [-2, 1, 4]
+    assert sum((half * half) ** k * deltas[k] for k in range(3)) == Fraction(-3, 2)
+
+
+@pytest.mark.parametrize("name", ["n-step-package", "telescope", "sum-and-recursion", "agree"])
+def test_what_should_agree_is_stored_as_true(name):
+    assert "True" in said(name) and "False" not in said(name)
+
+
+def test_the_published_vectors_are_matched_at_all_three_lambdas():
+    assert said("published").count("True") == 3
+
+
+# --- batches -------------------------------------------------------------------------------------
+
+
+def test_broad_batches_scatter_several_times_less():
+    """The same policy in Gymnasium's own single environments, without collect."""
+    draw, paths = random.Random(1), []
+    for number in range(24):
+        env = gymnasium.make("CartPole-v1")
+        state, _ = env.reset(seed=100 + number)
+        positions = []
+        for step in range(100 + 1024):
+            if step >= 100:
+                positions.append(state[0])
+            lean = 0.06 * state[0] + 0.15 * state[1] + 3 * state[2] + 1.5 * state[3]
+            push = int(draw.random() < 1 / (1 + math.exp(-2 * lean)))
+            state, _, terminated, truncated, _ = env.step(push)
+            if terminated or truncated:
+                state, _ = env.reset()
+        paths.append(positions)
+    x = np.array(paths).T  # [1024, 24]
+    tall = x.reshape(2, 512, 24).mean(1).std()
+    broad = x.reshape(-1, 8, 24).mean((1, 2)).std()  # 192 states: scatter as for 512, times 1.63
+    assert tall > 2 * broad * (192 / 512) ** 0.5 * 1.3
+
+
+# --- what lambda trades --------------------------------------------------------------------------
+
+
+def moves(x, y):
+    """The four cells that up, right, down and left lead to, on the lesson's grid."""
+    steps = [(0, 1), (1, 0), (0, -1), (-1, 0)]
+    return [(min(max(x + i, 0), 4), min(max(y + j, 0), 4)) for i, j in steps]
+
+
+CHANCES = np.exp([0.5, 0.5, 0, 0]) / np.exp([0.5, 0.5, 0, 0]).sum()
+GOAL, MIDDLE = (4, 4), (2, 2)
+
+
+def values_by_sweeps(gamma=0.95):
+    V = {(x, y): 0.0 for x in range(5) for y in range(5)}
+    for _ in range(2000):
+        for here in V:
+            if here != GOAL:
+                V[here] = sum(
+                    chance * (1.0 if after == GOAL else -0.01 + gamma * V[after])
+                    for chance, after in zip(CHANCES, moves(*here))
+                )
+    return V
+
+
+def expected_gae_by_steps(critic, action, lam, gamma=0.95, horizon=600):
+    """E[A | middle, action], following where the walker may be, step by step."""
+
+    def delta(here, after):
+        value = 0 if after == GOAL else critic[after]
+        return (1.0 if after == GOAL else -0.01) + gamma * value - critic[here]
+
+    after = moves(*MIDDLE)[action]
+    total, where = delta(MIDDLE, after), {after: 1.0}
+    for step in range(1, horizon):
+        following = {}
+        for here, chance in where.items():
+            if here == GOAL:
+                continue
+            for share, to in zip(CHANCES, moves(*here)):
+                total += (gamma * lam) ** step * chance * share * delta(here, to)
+                following[to] = following.get(to, 0) + chance * share
+        where = following
+    return total
+
+
+def test_expected_gae_is_what_following_the_walker_gives():
+    names = run_cells(*GRID, "expected-gae")
+    V = values_by_sweeps()
+    assert names["V"].tolist() == pytest.approx([V[x, y] for y in range(5) for x in range(5)])
+    flat = dict.fromkeys(V, 0.0)
+    for critic, tensor in [(V, names["V"]), (flat, torch.zeros(25))]:
+        for lam in (0.0, 0.5, 0.9, 1.0):
+            table = names["expected_gae"](tensor, lam)
+            for action in (1, 3):
+                by_steps = expected_gae_by_steps(critic, action, lam)
+                assert table[12, action].item() == pytest.approx(by_steps, abs=1e-6)
+
+
+def test_the_two_critics():
+    """No bias with the exact critic at any lambda; with the ignorant one all of it, then none."""
+    names = run_cells(*GRID, "expected-gae")
+    truth, expected = names["truth"], names["expected_gae"]
+    assert truth == pytest.approx(0.1577, abs=5e-5)
+    assert f"{truth:.4f}" in said("question")
+    for lam in (0.0, 0.3, 0.95, 1.0):
+        right, left = expected(names["V"], lam)[12, [1, 3]]
+        assert (right - left).item() == pytest.approx(truth)
+    gaps = [
+        (lambda A: (A[12, 1] - A[12, 3]).item())(expected(torch.zeros(25), lam))
+        for lam in np.linspace(0, 1, 11)
+    ]
+    assert gaps[0] == pytest.approx(0, abs=1e-12) and gaps[-1] == pytest.approx(truth)
+    assert gaps == sorted(gaps)
+
+
+def walk(rng, first, gamma=0.95):
+    """The discounted return of one walk that begins in the middle with this action."""
+    here, action, total, discount = MIDDLE, first, 0.0, 1.0
+    while True:
+        here = moves(*here)[action]
+        if here == GOAL:
+            return total + discount
+        total -= 0.01 * discount
+        discount *= gamma
+        action = rng.choices(range(4), CHANCES)[0]
+
+
+def test_one_pair_scatters_by_almost_three_times_the_answer_at_lambda_1():
+    rng = random.Random(0)
+    right, left = ([walk(rng, action) for _ in range(6000)] for action in (1, 3))
+    scatter = (np.var(right) + np.var(left)) ** 0.5
+    assert scatter == pytest.approx(0.43, abs=0.02)
+    assert f"one pair ± {scatter:.1f}" in said("four-answers")
+    assert 2.5 < scatter / 0.1577 < 3
+
+
+def test_with_more_data_the_ignorant_critics_best_lambda_rises():
+    exactly, ignorant = said("best-lambda").splitlines()
+    numbers = [float(x) for x in ignorant.partition(": [")[2].strip(" ]").split()]
+    assert numbers == sorted(numbers) and numbers[0] < 0.8 and numbers[-1] == 1
+    assert exactly.endswith("[0. 0. 0. 0.]")
+
+
+# --- the reset row -------------------------------------------------------------------------------
+
+
+def random_rows(seed, envs=200, steps=400):
+    """States, next states, rewards, terminated, real: CartPole stepped here, all pushes random."""
+    worlds = gymnasium.make_vec("CartPole-v1", num_envs=envs)
+    rng, rows = np.random.default_rng(seed), []
+    before, _ = worlds.reset(seed=seed)
+    before, ended = before.copy(), np.zeros(envs, bool)
+    for _ in range(steps):
+        after, reward, terminated, truncated, _ = worlds.step(rng.integers(0, 2, envs))
+        rows.append((before, after.copy(), reward.copy(), terminated.copy(), ~ended))
+        before, ended = after.copy(), terminated | truncated
+    return [np.concatenate(column) for column in zip(*rows)]
+
+
+def quadratic(states):
+    x = states / [1, 1, 0.2, 1.5]
+    pairs = [x[:, i] * x[:, j] for i in range(4) for j in range(i, 4)]
+    return np.stack([np.ones(len(x)), *x.T, *pairs], 1)
+
+
+def fitted_value(rows, use, sweeps=1500):
+    """V(0) by repeated regression on r + gamma V(s'): TD learning, one whole batch at a time."""
+    before, after, reward, terminated, _ = (column[use] for column in rows)
+    phi, following = quadratic(before), quadratic(after) * ~terminated[:, None]
+    solve = np.linalg.pinv(phi)
+    constant, carry = solve @ reward, 0.99 * solve @ following
+    w = np.zeros(phi.shape[1])
+    for _ in range(sweeps):
+        w = constant + carry @ w
+    return w[0]  # at the state 0 all other features are 0
+
+
+def test_the_trap_by_repeated_regression():
+    rows = random_rows(5)
+    real = rows[-1]
+    assert fitted_value(rows, real) == pytest.approx(19.5, abs=1)
+    assert fitted_value(rows, np.ones_like(real)) > 29
+
+
+def test_the_value_of_the_start_by_single_environments():
+    env, rng, returns = gymnasium.make("CartPole-v1").unwrapped, random.Random(2), []
+    for number in range(3000):
+        env.reset(seed=number)
+        length, over = 0, False
+        while not over:
+            over = env.step(rng.randrange(2))[2]
+            length += 1
+        returns.append((1 - 0.99**length) / 0.01)
+    error = np.std(returns) / len(returns) ** 0.5
+    assert np.mean(returns) == pytest.approx(19.5, abs=0.2 + 3 * error)
+
+
+def test_the_stored_trap_says_what_the_text_says():
+    lines = [line.split() for line in said("trap").splitlines()[1:]]
+    clean, bogus = ({line[1]: float(line[i]) for line in lines} for i in (2, 7))
+    assert all(value == pytest.approx(19.5, abs=1) for value in clean.values())
+    assert bogus["2:"] > 30 and bogus["4:"] < 25 and abs(bogus["1:"] - clean["1:"]) < 0.5
+
+
+def test_resets_do_harm_only_through_features_that_fallen_states_share():
+    """States 0, 1, 2 in a row, then 3, fallen; reward 1 a step, gamma 0.9; the last row is a reset."""
+    before, after, rewards = [0, 1, 2, 3], [1, 2, 3, 0], [1, 1, 1, 0]
+    goes_on = np.array([1, 1, 0, 1])[:, None]
+    alone, shared = np.eye(4), np.eye(4)[:, :3] + np.outer([0, 0, 0, 1], [0, 0, 1])
+
+    def start(table, rows):
+        phi, following = table[before[:rows]], (goes_on * table[after])[:rows]
+        w = np.linalg.lstsq(phi.T @ (phi - 0.9 * following), phi.T @ rewards[:rows], rcond=None)[0]
+        return (table @ w)[0]
+
+    truth = 1 + 0.9 + 0.81
+    harmless = [start(alone, 3), start(alone, 4), start(shared, 3)]
+    assert harmless == pytest.approx([truth] * 3)
+    assert start(shared, 4) > truth + 0.5
+
+
+# --- the planted bug -----------------------------------------------------------------------------
+
+
+def test_the_suspects_advantages_are_not_centred():
+    suspect, package = (line.split() for line in said("evidence").splitlines())
+    assert float(suspect[1]) < -10 * float(suspect[3])
+    assert abs(float(package[1])) < 3 * float(package[3])
+
+
+# --- the whole algorithm -------------------------------------------------------------------------
+
+
+def test_the_whole_algorithm_fits_into_forty_lines():
+    source = CELLS["whole"].source
+    assert sum(1 for line in source.splitlines() if line.strip()) <= 40
+    assert len(ast.parse(source).body) == 1
+
+
+@pytest.mark.parametrize(
+    ("seed", "change"),
+    [(0, {}), (3, {"lam": 0.9, "gamma": 0.97}), (5, {"envs": 8, "rollout_steps": 16, "lr": 0.01})],
+)
+def test_the_cell_and_the_package_give_the_same_numbers(seed, change):
+    settings = {**CARTPOLE, "total_steps": 20_000, **change}
+    by_hand = list(run_cells(*WHOLE)["a2c_by_hand"](seed, SimpleNamespace(**settings)))
+    by_package = [
+        (p.policy_loss.item(), p.value_loss.item())
+        for p in a2c("CartPole-v1", agents=1, seed=seed, **settings)
+    ]
+    assert len(by_hand) == len(by_package) >= 10
+    assert np.allclose(by_hand, by_package, rtol=1e-5, atol=1e-7)
+
+
+def test_a_changed_cell_gives_other_numbers():
+    """That the comparison can fail: without the mask, or with another seed."""
+    settings = {**CARTPOLE, "total_steps": 20_000}
+    names = run_cells(*WHOLE)
+    by_hand = list(names["a2c_by_hand"](0, SimpleNamespace(**settings)))
+    others = [list(names["a2c_by_hand"](1, SimpleNamespace(**settings)))]
+    exec(CELLS["whole"].source.replace("valids)", "torch.ones_like(valids))"), names)
+    others.append(list(names["a2c_by_hand"](0, SimpleNamespace(**settings))))
+    for other in others:
+        assert not np.allclose(by_hand, other, rtol=1e-5, atol=1e-7)
+
+
+def test_the_stored_runs_agree_and_solve():
+    assert "all losses agree: True" in said("same-numbers")
+    assert "8 of 8 agents solve" in said("eight")
+
+
+# --- the panel and the table ---------------------------------------------------------------------
+
+
+def panel_train():
+    return run_cells("imports", "settings", "train")["train"]
+
+
+@pytest.mark.parametrize("envs", [8, 16, 32, 64, 128, 256])
+@pytest.mark.parametrize(("gamma", "lr", "lam"), [(0.0, 1e-4, 0.0), (1.0, 1.0, 1.0)])
+def test_every_end_of_the_sliders_trains_on_2048_steps(envs, gamma, lr, lam):
+    run = panel_train()(gamma=gamma, lr=lr, lam=lam, envs=envs, agents=1)
+    first, second = next(run), next(run)
+    assert (first.steps, second.steps) == (2048, 4096)
+    assert first.fraction == pytest.approx(1 / 123)
+    assert second.words().endswith(".")
+    run.close()
+
+
+def p_value():
+    return run_cells("imports", "permutation-test")["p_value"]
+
+
+def test_the_permutation_test_on_known_cases():
+    a = torch.arange(8.0)
+    assert p_value()(a, a + 100) == pytest.approx(2 / math.comb(16, 8))
+    assert p_value()(a, a.clone()) == 1
+
+
+def test_the_permutation_test_against_random_shuffles():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, 8), rng.normal(1, 1, 8)
+    pooled = np.concatenate([a, b])
+    shuffled = np.array([rng.permutation(pooled) for _ in range(20_000)])
+    gaps = abs(shuffled[:, :8].mean(1) - shuffled[:, 8:].mean(1))
+    share = (gaps >= abs(a.mean() - b.mean()) - 1e-9).mean()
+    assert p_value()(torch.tensor(a), torch.tensor(b)) == pytest.approx(share, abs=0.012)
+
+
+def test_the_stored_verdicts_are_those_that_the_text_reads_out():
+    verdicts = {
+        line.split()[1]: line.split("  ")[-1].strip() for line in said("table").splitlines()
+    }
+    assert verdicts.pop("envs") == "better"
+    assert verdicts.pop("lr") == verdicts.pop("reward_scale") == "worse"
+    verdicts.pop("entries")
+    assert len(verdicts) == 6 and set(verdicts.values()) == {"no difference shown"}
+
+
+def sixteen(seed, **change):
+    """Mean returns of 16 agents trained with CARTPOLE and this change."""
+    for progress in a2c("CartPole-v1", agents=16, seed=seed, **{**CARTPOLE, **change}):
+        pass
+    return evaluate(progress.actor, "CartPole-v1", seed=seed + 1).mean(1)
+
+
+def solved(seed, **change):
+    return int((sixteen(seed, **change) >= 475).sum())
+
+
+@pytest.mark.hardening
+def test_the_panels_collapsed_answers():
+    assert solved(31) >= 14
+    ignorant = sixteen(31, lam=0.0)
+    assert (ignorant >= 475).sum() <= 2 and 90 < ignorant.median() < 210
+    assert solved(31, lam=0.95) >= 11
+    assert solved(31, envs=256, rollout_steps=8) <= 6
+    assert solved(31, envs=8, rollout_steps=256) >= 14
+
+
+@pytest.mark.hardening
+def test_what_each_entry_is_worth_at_the_full_length():
+    defaults = training.a2c.__kwdefaults__
+    counts = {
+        name: solved(41, **{name: defaults[name]})
+        for name in CARTPOLE
+        if CARTPOLE[name] != defaults[name]
+    }
+    print(counts)
+    assert counts["lr"] == 0 and counts["total_steps"] <= 6
+    assert counts["reward_scale"] <= 13 and counts["rollout_steps"] <= 13
+    assert min(counts[k] for k in ("envs", "adam_betas", "normalise_advantages")) >= 14
+    assert min(counts[k] for k in ("lr_decay", "critic_lr_scale", "hidden")) >= 9
+
+
+@pytest.mark.hardening
+def test_reset_rows_left_in_do_not_keep_these_agents_from_learning(monkeypatch):
+    collect = training.collect
+
+    def unmasked(*args, **options):
+        for rollout in collect(*args, **options):
+            yield rollout._replace(valid=torch.ones_like(rollout.valid))
+
+    with_mask = solved(51)
+    monkeypatch.setattr(training, "collect", unmasked)
+    assert solved(51) >= with_mask - 2 >= 12
