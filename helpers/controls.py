@@ -55,7 +55,8 @@ def check_value(name, value, controls):
         raise SlipError(f"The panel has no control {name!r}; it has {', '.join(controls)}.")
     control = controls[name]
     if hasattr(control, "options"):
-        if not any(type(value) is type(option) and value == option for option in control.options):
+        known = isinstance(value, str | Real) and value in control.options
+        if not known or isinstance(value, bool) != isinstance(control.value, bool):
             raise SlipError(f"{name} must be one of {control.options}, but is {value!r}.")
         return
     low, high = control.min, control.max

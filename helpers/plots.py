@@ -151,7 +151,7 @@ class LearningCurve(LivePicture):
     def __init__(self, *, highest=500, goal=475, actions=2):
         super().__init__()
         self._runs = []
-        self._total = None
+        self._total = 0
         self._axes = self.figure.subplots(1, 2, width_ratios=(2.2, 1))
         returns, entropies = self._axes
         returns.set(ylim=(0, 1.04 * highest), xlabel="environment steps of each agent")
@@ -165,7 +165,7 @@ class LearningCurve(LivePicture):
         entropies.set(ylabel="policy entropy (nats)")
         self._current = [_line(axes, RUN_STYLES[0]) for axes in self._axes]
         self._each = _line(returns, {**RUN_STYLES[0], "lw": 0.8, "alpha": 0.5})
-        dot = {"color": COLOURS["blue"], "marker": "o", "ms": 6}
+        dot = {"color": COLOURS["blue"], "marker": "o", "ms": 6, "clip_on": False}
         self._here = [_line(axes, dot) for axes in self._axes]
         self.moving = [self._each, *self._current, *self._here]
         self._ghosts = [[_line(a, style) for a in self._axes] for style in RUN_STYLES[1:]]
@@ -184,11 +184,10 @@ class LearningCurve(LivePicture):
     def add(self, item):
         """Take in one more Progress."""
         self._runs[-1].add(item)
-        total = round(item.steps / item.fraction)
-        if total != self._total:
-            self._total = total
+        if item.steps > self._total:  # at first, and again where episodes grow longer
+            self._total = round(item.steps / item.fraction)
             for axes in self._axes:
-                axes.set_xlim(0, total)
+                axes.set_xlim(0, self._total)
             self.redraw_axes()
 
     def png(self):

@@ -270,8 +270,8 @@ def test_panel_in_jupyterlab(path, server, lab):
     print(f"\n{path.stem}: the panel trains {time.monotonic() - begin:.1f} s after opening")
     initial, first = panel.value(), panel.bytes()
 
-    panel.keys(1, then=lambda: panel.trained() == panel.value())
-    assert panel.value() == pytest.approx(initial - 0.01) and panel.bytes() != first
+    panel.keys(1, then=lambda: panel.trained() == panel.value() and panel.bytes() != first)
+    assert panel.value() == pytest.approx(initial - 0.01)
     panel.keys(30, then=panel.finished)
     assert panel.value() == pytest.approx(initial - 0.31)
 
