@@ -221,4 +221,6 @@ RUN_NAMES = ("blue, solid", "orange-red, dashed", "green, dash-dotted", "pink, d
 
 
 def _line(axes, style):
-    return axes.plot([], [], animated=True, **style)[0]
+    (line,) = axes.plot([], [], animated=True, **style)
+    line.set_in_layout(False)  # what moves must not move the axes
+    return line

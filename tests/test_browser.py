@@ -26,6 +26,10 @@ from PIL import Image
 
 LESSONS = Path(__file__).resolve().parent.parent / "notebooks"
 WITH_PANEL = [path for path in sorted(LESSONS.glob("*.ipynb")) if "LivePanel(" in path.read_text()]
+CASES = [  # each takes half a minute: the first by default
+    pytest.param(path, id=path.stem, marks=[pytest.mark.hardening] if number else [])
+    for number, path in enumerate(WITH_PANEL)
+]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 OPTIONS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
 --disable-background-networking --disable-component-update""".split()
@@ -258,7 +262,7 @@ def errors_in_cells(page, path):
     return [output.evalue for output in outputs if output.output_type == "error"]
 
 
-@pytest.mark.parametrize("path", WITH_PANEL, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CASES)
 def test_panel_in_jupyterlab(path, server, lab):
     """All of it while the notebook's other cells run or wait, as for a learner who is quick."""
     begin = time.monotonic()
