@@ -122,7 +122,7 @@ class LivePanel:
         """What to do next, taken and decided at once so that no other thread comes between."""
         with self._changed:
             if self._wanted is not None:
-                values, self._wanted, self._run = self._wanted, None, None
+                values, self._wanted = self._wanted, None
                 return lambda: self._start(values)
             if self._run is not None and (self._steps or not self._paused):
                 run, self._steps = self._run, max(0, self._steps - 1)

@@ -99,12 +99,13 @@ def reinforce(
     Each update plays one whole episode in each of `envs` environments an agent. Without a critic
     there is nothing to bootstrap from: a time limit ends the return like any other end.
     baseline: subtract a learned V(s), a Critic fitted to the returns. Other arguments as for a2c.
-    The factor gamma^t in front of the gradient is left out, as is usual.
+    The factor gamma^t in front of the gradient is left out, as is usual; the loss is a mean over time
+    steps, so its gradient is that of the expected return divided by the mean length of an episode.
     Raises SlipError, at the first step, for an argument that makes no sense.
 
     Williams 1992; Sutton & Barto 2018, section 13.4. Derived in notebooks/02_reinforce.ipynb.
     """
-    _check_run(agents=agents, seed=seed, gamma=gamma, lr=lr, envs=envs)
+    _check_run(agents, seed, gamma, lr, envs, max_grad_norm)
     check_count("updates", updates)
     seed = int(seed)  # Gymnasium and PyTorch take no whole number of NumPy's
     generator = torch.Generator().manual_seed(seed)
@@ -174,7 +175,7 @@ def a2c(
     Mnih et al. 2016 (A3C, algorithm S3), made synchronous; GAE from Schulman et al. 2016.
     Derived in notebooks/04_a2c.ipynb.
     """
-    _check_run(agents=agents, seed=seed, gamma=gamma, lr=lr, envs=envs)
+    _check_run(agents, seed, gamma, lr, envs, max_grad_norm)
     check_count("total_steps", total_steps)
     check_count("rollout_steps", rollout_steps)
     check_fraction("lam", lam)
@@ -284,12 +285,13 @@ class _RecentReturns:
         return torch.tensor([sum(e) / len(e) if e else math.nan for e in self._episodes])
 
 
-def _check_run(*, agents, seed, gamma, lr, envs):
+def _check_run(agents, seed, gamma, lr, envs, max_grad_norm):
     check_count("agents", agents)
     check_count("seed", seed, least=0)
     check_count("envs", envs)
     check_fraction("gamma", gamma)
     check_positive("lr", lr)
+    check_positive("max_grad_norm", max_grad_norm)
 
 
 def _networks(envs, agents, hidden, shared_body, generator):

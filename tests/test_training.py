@@ -557,10 +557,11 @@ def test_a_wrong_gamma_gets_a_sentence(train, gamma):
 
 
 @BOTH
-@pytest.mark.parametrize("lr", [0, -1, math.inf, math.nan, "fast"])
-def test_a_wrong_learning_rate_gets_a_sentence(train, lr):
-    with pytest.raises(SlipError, match="lr must be a finite number above 0, but is"):
-        run(train, lr=lr)
+@pytest.mark.parametrize("name", ["lr", "max_grad_norm"])
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, "fast"])
+def test_a_wrong_size_of_step_gets_a_sentence(train, name, value):
+    with pytest.raises(SlipError, match=f"{name} must be a finite number above 0, but is"):
+        run(train, **{name: value})
 
 
 @BOTH
