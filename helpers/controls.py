@@ -18,7 +18,7 @@ def gamma(value=0.99):
 def learning_rate(value, *, low=1e-4, high=1.0, description="initial learning rate"):
     """Slider for the learning rate, on a logarithmic scale from low to high."""
     step, lowest = 0.05, math.log10(low)
-    exponent = lowest + round((math.log10(value) - lowest) / step) * step
+    exponent = round(lowest + round((math.log10(value) - lowest) / step) * step, 9)
     return widgets.FloatLogSlider(
         10**exponent,  # on the slider's grid: off it the browser would move it
         min=lowest,

@@ -263,7 +263,7 @@ def _table(rows):
 
 def _explain(error):
     if isinstance(error, SlipError):
-        return f"Not started: {error}"
+        return f"Stopped: {error}"
     return (
         f"Training stopped by an error ({type(error).__name__}: {error}). "
         "The picture shows the last good state. Choose other values, or press Reset."

@@ -19,6 +19,7 @@ import torch
 from IPython.display import display
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from helpers.controls import answer_at_once
 from helpers.errors import SlipError, check_count
 from helpers.networks import Actor
 from helpers.rollout import gumbel, make_envs
@@ -106,6 +107,8 @@ class Player:
         self._play()
         self.button.on_click(lambda _: self._respond(self.recording is not None))
         self.agent.observe(lambda _: self._respond(0), "value")
+        for widget in (self.button, self.agent):
+            answer_at_once(widget)
 
     def bundle(self):
         """The output's data and metadata: the live box, the picture for readers, a fixed text."""

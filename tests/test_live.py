@@ -427,7 +427,7 @@ def test_an_error_is_told_and_the_next_move_works(make, monkeypatch, place, erro
     panel.set(gamma=0.5)
     words = panel.wait()
     if isinstance(error, SlipError):
-        assert words == "Not started: Too hot."
+        assert words == "Stopped: Too hot."
     else:
         assert f"an error ({type(error).__name__}: " in words and "last good state" in words
     assert "<lost>" not in panel._status.value  # escaped

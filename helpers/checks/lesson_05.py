@@ -1,5 +1,6 @@
 """The checks of lesson 05: the entropy's gradient, the soft-optimal policy, the idle bonus."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -63,7 +64,11 @@ def _overflowing(rewards, tau):
 
 def _draw_rewards(rng):
     tau = rng.uniform(0.2, 0.9) if rng.random() < 0.5 else rng.uniform(1.2, 3)
-    return {"rewards": numbers(rng, rng.integers(2, 6)), "tau": round(tau, 1)}
+    tenths = rng.choice(np.arange(-50, 51), rng.integers(2, 6), replace=False)  # no two are equal
+    return {
+        "rewards": torch.tensor(tenths / 10, dtype=torch.float32),
+        "tau": round(tau, 1),
+    }
 
 
 soft_optimal = Check(
