@@ -34,6 +34,11 @@ class Body(nn.Sequential):
     """
 
     def __init__(self, state_dim, *, hidden=(64, 64), agents=None, generator=None):
+        if not isinstance(hidden, tuple | list):
+            raise SlipError(
+                f"hidden must list the widths of the hidden layers, as (64, 64) or (), but is "
+                f"{hidden!r}."
+            )
         for width in (state_dim, *hidden):
             check_count("the width of a layer", width)
         if agents is not None:

@@ -28,20 +28,23 @@ class Rollout(NamedTuple):
     episode_returns: torch.Tensor  # [T, ...] undiscounted, of the episode that ended here, or NaN
 
 
-def make_envs(env_id, count):
+def make_envs(env_id, count, env_options=None):
     """`count` copies of a Gymnasium environment in one vector environment (NEXT_STEP reset).
 
+    env_options: a dictionary of the environment's own keyword arguments.
     Uses the environment's own vectorised form where it has one. Raises SlipError for an id that
     Gymnasium does not know and for spaces other than vectors in and a choice of actions out.
     """
     check_count("the number of environments", count)
     try:
-        envs = gymnasium.make_vec(env_id, num_envs=count)
+        envs = gymnasium.make_vec(env_id, num_envs=count, **(env_options or {}))
     except gymnasium.error.Error as error:
         raise SlipError(
             f"Gymnasium knows no environment {env_id!r} ({error}). "
             'Check the spelling; "CartPole-v1" is one that it knows.'
         ) from None
+    except TypeError as error:
+        raise SlipError(f"env_options do not fit {env_id}: {error}.") from None
     observation_space, action_space = envs.single_observation_space, envs.single_action_space
     if len(observation_space.shape or ()) != 1 or not isinstance(
         action_space, gymnasium.spaces.Discrete

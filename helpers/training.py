@@ -77,6 +77,7 @@ class Progress(NamedTuple):
 def reinforce(
     env_id,
     *,
+    env_options=None,
     agents=1,
     seed=0,
     gamma=0.99,
@@ -109,7 +110,7 @@ def reinforce(
     check_count("updates", updates)
     seed = int(seed)  # Gymnasium and PyTorch take no whole number of NumPy's
     generator = torch.Generator().manual_seed(seed)
-    vector = make_envs(env_id, agents * envs)
+    vector = make_envs(env_id, agents * envs, env_options)
     actor, critic = _networks(vector, agents, hidden, False, generator)
     critic = critic if baseline else None
     optimiser = make_optimiser(
@@ -140,6 +141,7 @@ def reinforce(
 def a2c(
     env_id,
     *,
+    env_options=None,
     agents=1,
     seed=0,
     gamma=0.99,
@@ -161,7 +163,8 @@ def a2c(
 ):
     """Advantage actor-critic (A2C): a generator that yields a Progress after each update.
 
-    env_id: a Gymnasium environment with vector observations and discrete actions.
+    env_id: a Gymnasium environment with vector observations and discrete actions; env_options: a
+        dictionary of its own keyword arguments, as {"size": 7} for GridWorld-v0.
     agents: K independent agents, trained side by side. seed: of everything random; at least 0.
     gamma: discount; lam: GAE's lambda; both in [0, 1].
     lr: the initial learning rate of Adam; lr_decay: let it fall linearly to 0.
@@ -181,7 +184,7 @@ def a2c(
     check_fraction("lam", lam)
     seed = int(seed)
     generator = torch.Generator().manual_seed(seed)
-    vector = make_envs(env_id, agents * envs)
+    vector = make_envs(env_id, agents * envs, env_options)
     actor, critic = _networks(vector, agents, hidden, shared_body, generator)
     optimiser = make_optimiser(
         actor, critic, lr=lr, critic_lr_scale=critic_lr_scale, betas=adam_betas
@@ -255,7 +258,7 @@ def _learn(
 
 
 @torch.no_grad()
-def evaluate(actor, env_id, *, episodes=100, seed=0):
+def evaluate(actor, env_id, *, env_options=None, episodes=100, seed=0):
     """Undiscounted returns of fresh episodes, [K, episodes]; actions are sampled from the policy.
 
     Solved, in this course: a mean over 100 of them of at least 475 on CartPole-v1.
@@ -263,7 +266,7 @@ def evaluate(actor, env_id, *, episodes=100, seed=0):
     check_count("episodes", episodes)
     check_count("seed", seed, least=0)
     agents = actor.agents or 1
-    vector = make_envs(env_id, agents * episodes)
+    vector = make_envs(env_id, agents * episodes, env_options)
     seed = int(seed)
     generator = torch.Generator().manual_seed(seed)
     rollout = play_episodes(vector, actor, seed=seed, generator=generator)

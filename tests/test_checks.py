@@ -11,7 +11,6 @@ import _thread
 import functools
 import importlib
 import math
-import random
 import sys
 import threading
 import time
@@ -530,17 +529,12 @@ def test_no_thread_to_be_had(monkeypatch):
 
 
 @every_check
-def test_global_random_states_stay(check):
-    def states():
-        numpys = np.random.get_state()[1].tolist()  # noqa: NPY002 (the global one is meant)
-        return random.getstate(), numpys, torch.get_rng_state().tolist()
-
-    before = states()
-    for attempt in [check.solution, raises(NotImplementedError), None, gives(1.0)]:
-        check(attempt)
-    for wrong, _ in check.mistakes:
-        check(wrong)
-    assert states() == before
+def test_global_random_states_stay(check, unchanged_globals):
+    with unchanged_globals():
+        for attempt in [check.solution, raises(NotImplementedError), None, gives(1.0)]:
+            check(attempt)
+        for wrong, _ in check.mistakes:
+            check(wrong)
 
 
 def test_a_result_shows_itself_in_a_notebook():

@@ -7,40 +7,29 @@ import math
 import random
 import re
 from fractions import Fraction
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import Lesson
 from PIL import Image
 
 from helpers import checks
 from helpers.landscape import Landscape, Place
 
-PATH = Path(__file__).parent.parent / "notebooks" / "01_policy_gradient_theorem.ipynb"
-CELLS = nbformat.read(PATH, as_version=4).cells
+LESSON = Lesson(1)
 TABLES = ("imports", "tables", "transitions", "rewards", "returns", "fisher")
 RATES = (0.1, 1.0, 10**1.5, 100.0)
 
 
-def run_cells(*ids):
-    """What the lesson's cells of these ids define."""
-    source = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
-    names = {}
-    for name in ids:
-        exec(source[name], names)
-    return names
-
-
 @pytest.fixture(scope="module")
 def lesson():
-    return run_cells(*TABLES, "preferences", "closed-form", "two-ways", "climb")
+    return LESSON.run(*TABLES, "preferences", "closed-form", "two-ways", "climb")
 
 
 @pytest.fixture(scope="module")
 def gardener():
-    return run_cells("imports", "gardener", "true-slope", "dropped-slope", "ascend")
+    return LESSON.run("imports", "gardener", "true-slope", "dropped-slope", "ascend")
 
 
 # --- the fisher's story, told once more ----------------------------------------------------------
@@ -126,7 +115,7 @@ def test_lived_days_agree_with_the_lesson():
 
 
 def test_the_lessons_estimator_is_unbiased_and_four_times_the_days_halve_its_error():
-    names = run_cells(
+    names = LESSON.run(
         *TABLES,
         "preferences",
         "closed-form",
@@ -150,7 +139,7 @@ def test_the_lessons_estimator_is_unbiased_and_four_times_the_days_halve_its_err
 
 
 def test_all_days_have_probability_one_and_no_longer_day_is_left_out():
-    all_days = run_cells("tables", "all-days")["all_days"]
+    all_days = LESSON.run("tables", "all-days")["all_days"]
     chances = {tuple(actions): luck * 0.5 ** len(actions) for actions, luck, _ in all_days(20)}
     assert sum(chances.values()) == pytest.approx(1 - 0.5 * 0.25**19)
     for actions in itertools.product([0, 1], repeat=3):
@@ -347,14 +336,16 @@ SOLUTION = re.compile(r"<summary>Solution</summary>.*?```python\n(.*?)```", re.D
 
 def solutions():
     found = []
-    for cell in CELLS:
+    for cell in LESSON.cells.values():
         if cell.cell_type == "markdown":
             found += [source for source in SOLUTION.findall(cell.source)]
     return {re.search(r"def (\w+)", source)[1]: source for source in found}
 
 
 def test_every_exercise_has_a_solution():
-    stubs = [cell.source for cell in CELLS if "raise NotImplementedError" in cell.source]
+    stubs = [
+        cell.source for cell in LESSON.cells.values() if "raise NotImplementedError" in cell.source
+    ]
     assert {re.search(r"def (\w+)", stub)[1] for stub in stubs} == set(solutions())
     assert len(stubs) == 3
 
@@ -368,5 +359,5 @@ def test_the_solution_in_the_notebook_passes_its_check(name):
 
 
 def test_the_suspect_in_the_notebook_is_named_by_the_check():
-    suspect = run_cells("imports", "suspect")["suspect_gradient"]
+    suspect = LESSON.run("imports", "suspect")["suspect_gradient"]
     assert "bug is still there" in checks.repaired_gradient(suspect).message

@@ -3,38 +3,22 @@
 import itertools
 import math
 from fractions import Fraction
-from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import Lesson
 
 from helpers import exact, plots, training
 from helpers.envs.gridworld import grid
 
-PATH = Path(__file__).parent.parent / "notebooks" / "02_reinforce.ipynb"
-CELLS = nbformat.read(PATH, as_version=4).cells
-SOURCE = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
-OUTPUT = {
-    cell.id: "".join(output.get("text", "") for output in cell.outputs)
-    for cell in CELLS
-    if cell.cell_type == "code"
-}
-
-
-def run_cells(*ids):
-    """What the lesson's cells of these ids define."""
-    names = {}
-    for name in ids:
-        exec(SOURCE[name], names)
-    return names
+LESSON = Lesson(2)
 
 
 @pytest.fixture(scope="module")
 def corridor():
-    return run_cells(
+    return LESSON.run(
         "imports", "after", "play", "score", "learn-by-hand", "probability", "walk", "learn"
     )
 
@@ -49,7 +33,7 @@ def test_the_exact_push_is_the_derivative_of_the_closed_form():
 
     h = Fraction(1, 10**6)
     assert float((value(h) - value(-h)) / (2 * h) / 4) == pytest.approx(2, abs=1e-9)
-    assert "exact gradient 2.000" in OUTPUT["pushes-average"]
+    assert "exact gradient 2.000" in LESSON.said("pushes-average")
 
 
 def test_pushes_by_listing_all_episodes():
@@ -86,7 +70,7 @@ def test_runs_side_by_side_follow_the_pseudocode(corridor, inside):
         return walked[-1][1:]
 
     names = dict(corridor, walk=remembering)
-    exec(SOURCE["learn"], names)
+    exec(LESSON.cells["learn"].source, names)
     alphas, betas = np.array([2.0**-12, 2.0**-9]), np.array([0, 2.0**-6])
     names["learn"](alphas, betas, inside=inside, runs=2, episodes=12, seed=3)
     for run, (alpha, beta) in enumerate([(2**-12, 0)] * 2 + [(2**-9, 2**-6)] * 2):
@@ -115,7 +99,9 @@ def test_the_lesson_by_hand_is_the_same_pseudocode(corridor):
 
 
 def test_the_tables_say_what_the_prose_says():
-    with_floor, free, outside = (OUTPUT[i].splitlines() for i in ("report", "no-floor", "outside"))
+    with_floor, free, outside = (
+        LESSON.said(i).splitlines() for i in ("report", "no-floor", "outside")
+    )
     assert all("stuck 0" in line for line in with_floor)
     assert "stuck 0" not in free[0] and "stuck 0" in free[1] and "stuck 0" in free[2]
     assert all("stuck 0" in line for line in outside[:3])
@@ -138,8 +124,8 @@ def test_three_in_a_hundred_runs_get_stuck_and_only_where_theta_moves_inside(cor
 def test_runs_that_are_not_played_would_have_stayed_stuck(corridor):
     """`walk` leaves out runs with p within 1e-5 of 0 or 1: with 1e-7 in its place, the same picture."""
     patient = dict(corridor)
-    exec(SOURCE["walk"].replace("1e-5", "1e-7"), patient)
-    exec(SOURCE["learn"], patient)
+    exec(LESSON.cells["walk"].source.replace("1e-5", "1e-7"), patient)
+    exec(LESSON.cells["learn"].source, patient)
     stuck = []
     for names in (corridor, patient):
         steps, _ = names["learn"](np.array([2.0**-12]), np.array([0.0]), runs=800, seed=7)
@@ -252,7 +238,7 @@ GRIDS = {
 
 @pytest.mark.parametrize("cell", GRIDS)
 def test_measured_variances_against_exact_ones(cell):
-    printed = [line.split() for line in OUTPUT[cell].splitlines() if line]
+    printed = [line.split() for line in LESSON.said(cell).splitlines() if line]
     measured = [float(words[words.index("variance") + 1]) for words in printed]
     expected = [exact_variance(*case, e) for case in GRIDS[cell] for e in ESTIMATORS]
     assert np.allclose(measured, expected, rtol=0.25, atol=1e-9)
@@ -281,7 +267,7 @@ def test_the_planted_bug_leaves_the_mean_and_nearly_triples_the_variance():
         pushes.append((a.sum() * (a - 0.5).sum(), (to_go * (a - 0.5)).sum()))
     mean, variance = np.mean(pushes, 0), np.var(pushes, 0)
     assert np.allclose(mean, 2.5)
-    for line, expected in zip(OUTPUT["evidence-printed"].splitlines(), variance):
+    for line, expected in zip(LESSON.said("evidence-printed").splitlines(), variance):
         assert float(line.split()[-1]) == pytest.approx(expected, rel=0.05)
 
 
@@ -298,7 +284,7 @@ def test_the_best_baseline_of_the_bandit():
 
     tried = {b: variance(b) for b in (Fraction(k, 1000) for k in range(6000))}
     best = min(tried, key=tried.get)
-    lines = OUTPUT["best-baseline"].splitlines()
+    lines = LESSON.said("best-baseline").splitlines()
     for line, b in zip(lines, (0, sum(p * x for p, x in zip(pi, r)), best)):
         assert f"b = {float(b):.3f}" in line and f"{variance(b):.3f}" in line
     even = torch.full((2,), 0.5)
@@ -312,7 +298,7 @@ def test_the_best_baseline_of_the_bandit():
 
 @pytest.fixture(scope="module")
 def panel():
-    names = run_cells("imports", "cartpole-settings", "train")
+    names = LESSON.run("imports", "cartpole-settings", "train")
 
     def last(**values):
         *_, item = names["train"](**{"gamma": 0.99, "lr": 0.03, "agents": 16, "seed": 7, **values})
@@ -342,7 +328,7 @@ def test_without_the_baseline_returns_are_lower_and_further_apart(panel):
 
 
 def test_the_printed_verdict():
-    words = OUTPUT["cartpole-verdict"].split()
+    words = LESSON.said("cartpole-verdict").split()
     assert int(words[1].strip(",")) > 475 and int(words[3]) < 430
     assert 0.001 <= float(words[-1]) <= 0.003  # "about two of a thousand"
 

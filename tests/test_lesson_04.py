@@ -4,20 +4,18 @@ import ast
 import math
 import random
 from fractions import Fraction
-from pathlib import Path
 from types import SimpleNamespace
 
 import gymnasium
-import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import Lesson
 
 from helpers import training
 from helpers.training import CARTPOLE, a2c, evaluate
 
-PATH = Path(__file__).parent.parent / "notebooks" / "04_a2c.ipynb"
-CELLS = {cell.id: cell for cell in nbformat.read(PATH, as_version=4).cells}
+LESSON = Lesson(4)
 GRID = ("imports", "n-step-package", "grid", "question", "walker")
 WHOLE = ("imports", "n-step-package", "whole")
 
@@ -35,16 +33,11 @@ def run_cells(*ids):
     names = {}
     setup = "rewards = values = torch.zeros(4); gamma, one, two, three = 0.5, 0, 0, 0\n"
     for name in ids:
-        source = CELLS[name].source
+        source = LESSON.cells[name].source
         if name == "n-step-package":
             source = setup + source.replace("rewards, values,", "rewards[:3], values,")
         exec(source, names)
     return names
-
-
-def said(name):
-    """What the cell of this id printed, as it is stored."""
-    return "".join(output.get("text", "") for output in CELLS[name].outputs)
 
 
 # --- three steps, in fractions -------------------------------------------------------------------
@@ -54,7 +47,7 @@ def test_the_three_steps_in_fractions():
     half, rewards, values = Fraction(1, 2), [1, 0, 2], [4, 2, 6, 16]
     returns = [sum(half**k * rewards[k] for k in range(n)) + half**n * values[n] for n in (1, 2, 3)]
     assert returns == [2, Fraction(5, 2), Fraction(7, 2)]
-    assert said("three-steps") == "2.0 2.5 3.5\n"
+    assert LESSON.said("three-steps") == "2.0 2.5 3.5\n"
     looks = [G - values[0] for G in returns]
     assert looks == [-2, Fraction(-3, 2), Fraction(-1, 2)]
     assert half * looks[0] + half**2 * looks[1] + half**2 * looks[2] == Fraction(-3, 2)
@@ -65,11 +58,11 @@ def test_the_three_steps_in_fractions():
 
 @pytest.mark.parametrize("name", ["n-step-package", "telescope", "sum-and-recursion", "agree"])
 def test_what_should_agree_is_stored_as_true(name):
-    assert "True" in said(name) and "False" not in said(name)
+    assert "True" in LESSON.said(name) and "False" not in LESSON.said(name)
 
 
 def test_the_published_vectors_are_matched_at_all_three_lambdas():
-    assert said("published").count("True") == 3
+    assert LESSON.said("published").count("True") == 3
 
 
 # --- batches -------------------------------------------------------------------------------------
@@ -161,7 +154,7 @@ def test_the_two_critics():
     names = run_cells(*GRID, "expected-gae")
     truth, expected = names["truth"], names["expected_gae"]
     assert truth == pytest.approx(0.1577, abs=5e-5)
-    assert f"{truth:.4f}" in said("question")
+    assert f"{truth:.4f}" in LESSON.said("question")
     for lam in (0.0, 0.3, 0.95, 1.0):
         right, left = expected(names["V"], lam)[12, [1, 3]]
         assert (right - left).item() == pytest.approx(truth)
@@ -190,12 +183,12 @@ def test_one_pair_scatters_by_almost_three_times_the_answer_at_lambda_1():
     right, left = ([walk(rng, action) for _ in range(6000)] for action in (1, 3))
     scatter = (np.var(right) + np.var(left)) ** 0.5
     assert scatter == pytest.approx(0.43, abs=0.02)
-    assert f"one pair ± {scatter:.1f}" in said("four-answers")
+    assert f"one pair ± {scatter:.1f}" in LESSON.said("four-answers")
     assert 2.5 < scatter / 0.1577 < 3
 
 
 def test_with_more_data_the_ignorant_critics_best_lambda_rises():
-    exactly, ignorant = said("best-lambda").splitlines()
+    exactly, ignorant = LESSON.said("best-lambda").splitlines()
     numbers = [float(x) for x in ignorant.partition(": [")[2].strip(" ]").split()]
     assert numbers == sorted(numbers) and numbers[0] < 0.8 and numbers[-1] == 1
     assert exactly.endswith("[0. 0. 0. 0.]")
@@ -256,7 +249,7 @@ def test_the_value_of_the_start_by_single_environments():
 
 
 def test_the_stored_trap_says_what_the_text_says():
-    lines = [line.split() for line in said("trap").splitlines()[1:]]
+    lines = [line.split() for line in LESSON.said("trap").splitlines()[1:]]
     clean, bogus = ({line[1]: float(line[i]) for line in lines} for i in (2, 7))
     assert all(value == pytest.approx(19.5, abs=1) for value in clean.values())
     assert bogus["2:"] > 30 and bogus["4:"] < 25 and abs(bogus["1:"] - clean["1:"]) < 0.5
@@ -283,7 +276,7 @@ def test_resets_do_harm_only_through_features_that_fallen_states_share():
 
 
 def test_the_suspects_advantages_are_not_centred():
-    suspect, package = (line.split() for line in said("evidence").splitlines())
+    suspect, package = (line.split() for line in LESSON.said("evidence").splitlines())
     assert float(suspect[1]) < -10 * float(suspect[3])
     assert abs(float(package[1])) < 3 * float(package[3])
 
@@ -292,7 +285,7 @@ def test_the_suspects_advantages_are_not_centred():
 
 
 def test_the_whole_algorithm_fits_into_forty_lines():
-    source = CELLS["whole"].source
+    source = LESSON.cells["whole"].source
     assert sum(1 for line in source.splitlines() if line.strip()) <= 40
     assert len(ast.parse(source).body) == 1
 
@@ -318,15 +311,15 @@ def test_a_changed_cell_gives_other_numbers():
     names = run_cells(*WHOLE)
     by_hand = list(names["a2c_by_hand"](0, SimpleNamespace(**settings)))
     others = [list(names["a2c_by_hand"](1, SimpleNamespace(**settings)))]
-    exec(CELLS["whole"].source.replace("valids)", "torch.ones_like(valids))"), names)
+    exec(LESSON.cells["whole"].source.replace("valids)", "torch.ones_like(valids))"), names)
     others.append(list(names["a2c_by_hand"](0, SimpleNamespace(**settings))))
     for other in others:
         assert not np.allclose(by_hand, other, rtol=1e-5, atol=1e-7)
 
 
 def test_the_stored_runs_agree_and_solve():
-    assert "all losses agree: True" in said("same-numbers")
-    assert "8 of 8 agents solve" in said("eight")
+    assert "all losses agree: True" in LESSON.said("same-numbers")
+    assert "8 of 8 agents solve" in LESSON.said("eight")
 
 
 # --- the panel and the table ---------------------------------------------------------------------
@@ -369,7 +362,7 @@ def test_the_permutation_test_against_random_shuffles():
 
 def test_the_stored_verdicts_are_those_that_the_text_reads_out():
     verdicts = {
-        line.split()[1]: line.split("  ")[-1].strip() for line in said("table").splitlines()
+        line.split()[1]: line.split("  ")[-1].strip() for line in LESSON.said("table").splitlines()
     }
     assert verdicts.pop("envs") == "better"
     assert verdicts.pop("lr") == verdicts.pop("reward_scale") == "worse"

@@ -4,38 +4,27 @@ import cmath
 import itertools
 import math
 import random
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import Lesson
 
 from helpers import losses
 from helpers.errors import SlipError
 
-PATH = Path(__file__).parent.parent / "notebooks" / "05_entropy_regularisation.ipynb"
-CELLS = nbformat.read(PATH, as_version=4).cells
-
-
-def run_cells(*ids):
-    """What the lesson's cells of these ids define."""
-    source = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
-    names = {}
-    for name in ids:
-        exec(source[name], names)
-    return names
+LESSON = Lesson(5)
 
 
 @pytest.fixture(scope="module")
 def bandit():
-    return run_cells("imports", "bandit", "soft-optimal", "ascend", "gaps", "learn", "surrogate")
+    return LESSON.run("imports", "bandit", "soft-optimal", "ascend", "gaps", "learn", "surrogate")
 
 
 @pytest.fixture(scope="module")
 def street():
     cells = "street", "street-mdp", "habit", "soft-gradient", "stage", "climb", "local-gradient"
-    return run_cells("imports", *cells)
+    return LESSON.run("imports", *cells)
 
 
 # --- entropy -------------------------------------------------------------------------------------
@@ -163,7 +152,7 @@ def test_sampled_surprise_is_no_bonus_and_as_a_reward_it_is(bandit):
 
 
 def test_the_permutation_test_against_all_splits():
-    p_value = run_cells("imports", "permutation-test")["permutation_test"]
+    p_value = LESSON.run("imports", "permutation-test")["permutation_test"]
     rng = np.random.default_rng(1)
     for shift in (0, 1, 2):
         a, b = rng.normal(0, 1, 5), rng.normal(shift, 1, 5)
@@ -339,7 +328,7 @@ def cartpole(lesson, seed, **settings):
 
 @pytest.fixture(scope="module")
 def agents():
-    return run_cells("imports", "permutation-test", "cartpole-setup")
+    return LESSON.run("imports", "permutation-test", "cartpole-setup")
 
 
 @pytest.mark.hardening

@@ -2,7 +2,6 @@
 
 import base64
 import gc
-import os
 import random
 import re
 import threading
@@ -621,21 +620,12 @@ def test_two_panels_at_once_give_what_each_gives_alone(make):
     assert not torch.equal(alone[0][0], alone[1][0])
 
 
-def test_global_random_states_stay(make):
-    def states():
-        return (
-            torch.random.get_rng_state().tolist(),
-            repr(np.random.get_state()),  # noqa: NPY002 (that it stays is the point)
-            random.getstate(),
-            dict(os.environ),
-        )
-
-    before = states()
-    panel = cartpole_panel(make)
-    panel.wait()
-    panel.set(gamma=0.5)
-    panel.wait()
-    assert states() == before
+def test_global_random_states_stay(make, unchanged_globals):
+    with unchanged_globals():
+        panel = cartpole_panel(make)
+        panel.wait()
+        panel.set(gamma=0.5)
+        panel.wait()
 
 
 @pytest.mark.parametrize("agents", [1, 8])

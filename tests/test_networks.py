@@ -196,6 +196,7 @@ def test_a_state_of_the_wrong_shape_gets_a_sentence(agents, shape, sentence):
         (lambda: Actor(4, 0), "the number of outputs must be"),
         (lambda: Actor(4, 2, agents=0), "agents must be"),
         (lambda: Critic(4, agents=1.5), "agents must be"),
+        (lambda: Actor(4, 2, hidden=64), r"as \(64, 64\) or \(\), but is 64"),
     ],
 )
 def test_a_network_of_no_size_gets_a_sentence(make, sentence):

@@ -171,19 +171,12 @@ def test_actions_are_sampled_with_the_policys_probabilities(actor):
     assert abs(np.mean(actions) - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 1000)
 
 
-def test_nothing_global_is_touched(actor):
-    def states():
-        return (
-            torch.random.get_rng_state().tolist(),
-            repr(np.random.get_state()),  # noqa: NPY002 (that it stays is the point)
-            random.getstate(),
-            dict(os.environ),
-        )
-
+def test_nothing_global_is_touched(actor, unchanged_globals):
     record(actor, CARTPOLE, seed=0)  # imports happen here
-    before = states()
-    record(actor, CARTPOLE, seed=0)
-    assert states() == before
+    environment = dict(os.environ)
+    with unchanged_globals():
+        record(actor, CARTPOLE, seed=0)
+    assert dict(os.environ) == environment
 
 
 def test_silent_without_a_display():

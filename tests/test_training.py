@@ -5,7 +5,6 @@ import copy
 import inspect
 import itertools
 import math
-import random
 import threading
 
 import gymnasium
@@ -163,17 +162,11 @@ def test_a_seed_fixes_every_number_also_while_another_run_trains(train):
 
 
 @BOTH
-def test_global_random_states_stay_as_they_are(train):
-    states = lambda: (  # noqa: E731
-        random.getstate(),
-        str(np.random.get_state()),  # noqa: NPY002
-        torch.get_rng_state().tolist(),
-    )
-    before = states()
+def test_global_random_states_stay_as_they_are(train, unchanged_globals):
     for env_id in ("CartPole-v1", "GridWorld-v0", "Acrobot-v1"):
-        generator = train(env_id, **SMALL[train])
-        evaluate(next(generator).actor, env_id, episodes=2)
-    assert states() == before
+        with unchanged_globals():
+            generator = train(env_id, **SMALL[train])
+            evaluate(next(generator).actor, env_id, episodes=2)
 
 
 # ---- Gradients
@@ -544,6 +537,17 @@ def test_evaluate_takes_a_single_agent_and_repeats_itself():
     assert one.shape == (1, 5) and not one.requires_grad
     assert torch.equal(one, again) and not torch.equal(one, other)
     assert all(torch.equal(p, was) for p, was in zip(actor.parameters(), before))
+
+
+@BOTH
+def test_options_of_the_environment_reach_it(train):
+    """On a grid where each step pays 2, an agent's returns are even numbers."""
+    options = {"size": 2, "step_reward": 2.0, "goal_reward": 2.0}
+    *_, last = run(train, "GridWorld-v0", env_options=options)
+    returns = evaluate(last.actor, "GridWorld-v0", env_options=options, episodes=50, seed=1)
+    assert (returns >= 4).all() and (returns % 2 == 0).all()
+    with pytest.raises(SlipError, match=r"env_options do not fit GridWorld-v0: .*'sise'"):
+        next(train("GridWorld-v0", env_options={"sise": 2}))
 
 
 # ---- Bad input
