@@ -69,11 +69,11 @@ def collect(envs, actor, *, steps, seed, generator):
     running = np.zeros(envs.num_envs, np.float32)
     while True:
         flat = _empty_rollout(steps, envs)
+        rollout = Rollout(*(torch.from_numpy(x).unflatten(1, shape) for x in flat))  # same memory
         noise = gumbel((steps, *shape, envs.single_action_space.n), generator)
         for t in range(steps):
             flat.observations[t] = observation
-            state = torch.from_numpy(flat.observations[t]).unflatten(0, shape)
-            flat.actions[t] = _act(actor, state, noise[t]).flatten()
+            rollout.actions[t] = _act(actor, rollout.observations[t], noise[t])
             observation, reward, terminated, truncated, _ = envs.step(flat.actions[t])
             ended = terminated | truncated
             running += reward
@@ -83,7 +83,7 @@ def collect(envs, actor, *, steps, seed, generator):
             start = ~ended
             running *= start
         flat.observations[steps] = observation
-        yield Rollout(*(torch.from_numpy(x).unflatten(1, shape) for x in flat))
+        yield rollout
 
 
 def play_episodes(envs, actor, *, seed, generator):
