@@ -1,0 +1,223 @@
+"""How quickly do the lessons' live panels answer?
+
+    python tests/benchmarks/live.py [--quick] [--lesson 04]
+
+Each lesson that has panels runs in a fresh kernel, without a browser, up to the cell of its last
+panel. Then each panel is measured in that kernel, its other settings left as they are:
+
+first picture    from a move of its first plain slider (gamma), while nothing trains, to the next
+                 change of the picture: the new run's empty axes and its ghosts
+... with data    to the picture that shows the new run's first update
+finished         to the end of the new run
+frame            CPU of drawing the finished run once more, as PNG
+cancel           from a move while a run is under way to the first update of the new one
+stop             from close() while a run is under way to the end of the worker thread
+solved           of panels that train on CartPole: to the first update (looked at after the run, one
+                 in --every) after which each agent's mean return in 100 fresh episodes is at least
+                 475, actions sampled
+
+Times are wall milliseconds, but for the frame's. The panel's first run warms up.
+"""
+
+import gc
+import itertools
+import json
+import os
+import threading
+import time
+from typing import NamedTuple
+
+import ipywidgets
+import measure
+import nbformat
+
+from helpers.live import LivePanel
+from helpers.training import evaluate
+
+OPTIONS = [
+    ("lesson", "", "only lessons whose names begin so; every lesson"),
+    ("repetitions", 7, "how often each is measured"),
+    ("every", 3, "of so many updates one is looked at for `solved`; 0: none"),
+]
+QUICK = {"repetitions": 2, "every": 10}
+LATE = 120.0  # seconds; whatever takes longer is an error
+COLUMNS = ("first picture", "... with data", "finished", "frame", "cancel", "stop", "solved")
+
+
+class Event(NamedTuple):
+    seconds: float
+    run: int  # which run of the panel, from 1
+    item: object  # what training yielded, or None for a change of the picture
+
+
+class Watched:
+    """A panel whose items and pictures are noted as they come."""
+
+    def __init__(self, panel):
+        self.panel, self.events, self.runs = panel, [], 0
+        self.train, self._changed = panel._train, threading.Condition()
+        self._move = moves(panel)
+        panel._train = self._start
+        panel._image.observe(lambda change: self._note(self.runs, None), "value")
+
+    def _start(self, **values):
+        self.runs += 1
+        return self._follow(self.runs, self.train(**values))
+
+    def _follow(self, run, items):
+        for item in items:
+            self._note(run, item)
+            yield item
+
+    def _note(self, run, item):
+        with self._changed:
+            self.events.append(Event(time.perf_counter(), run, item))
+            self._changed.notify_all()
+
+    def move(self):
+        """Move the slider to its other place: when, and the number of the run that follows."""
+        now, run = time.perf_counter(), self.runs + 1
+        self.panel.set(**next(self._move))
+        return now, run
+
+    def until(self, run, fraction=0.0):
+        """When the first item came of this run that is so far done: waits for it."""
+
+        def found():
+            return [e for e in self.of(run) if e.item and e.item.fraction >= fraction]
+
+        with self._changed:
+            assert self._changed.wait_for(found, LATE), f"no item of run {run} after {LATE} s"
+            return found()[0].seconds
+
+    def of(self, run):
+        return [event for event in self.events if event.run == run]
+
+
+def moves(panel):
+    """The two places between which the panel's first plain slider is moved, in turn, for ever."""
+    for name, control in panel._controls.items():
+        if isinstance(control, ipywidgets.FloatSlider | ipywidgets.IntSlider):
+            step = control.step if control.value == control.min else -control.step
+            return itertools.cycle([{name: control.value + step}, {name: control.value}])
+    raise ValueError(f"No plain slider among {', '.join(panel.values)}: nothing to move.")
+
+
+def measure_panel(panel, repetitions, every):
+    """Milliseconds by column, each a list."""
+    panel.wait(LATE)
+    watched, found = Watched(panel), {column: [] for column in COLUMNS}
+    for _ in range(repetitions):
+        for column, seconds in whole_run(watched, every).items():
+            found[column].append(1000 * seconds)
+    frames = measure.repeat(panel._picture.png, repetitions)
+    found["frame"] = [1000 * frame.cpu for frame in frames]
+    _, run = watched.move()
+    for _ in range(repetitions):
+        watched.until(run, 0.1)
+        begin, run = watched.move()
+        found["cancel"].append(1000 * (watched.until(run) - begin))
+    values = panel.values
+    panel.close()
+    for _ in range(repetitions):
+        found["stop"].append(1000 * stop(lambda: watched.train(**values), panel._picture))
+    return found
+
+
+def whole_run(watched, every):
+    """Seconds from a move, while nothing trains, to what follows it."""
+    watched.events.clear()
+    begin, run = watched.move()
+    watched.panel.wait(LATE)
+    finished = time.perf_counter()
+    events = watched.of(run)
+    pictures = [event.seconds for event in events if event.item is None]
+    items = [event for event in events if event.item is not None]
+    moments = {
+        "first picture": pictures[0],
+        "... with data": next(picture for picture in pictures if picture > items[0].seconds),
+        "finished": finished,
+    }
+    if every and on_cartpole(items[0].item):
+        moments["solved"] = solved([*items[every - 1 :: every], items[-1]])
+    return {column: moment - begin for column, moment in moments.items()}
+
+
+def on_cartpole(item):
+    return hasattr(item, "actor") and item.actor.body.state_dim == 4
+
+
+def solved(events):
+    for event in events:
+        if (evaluate(event.item.actor, "CartPole-v1", seed=5000).mean(1) >= 475).all():
+            return event.seconds
+    return float("inf")
+
+
+def stop(train, picture):
+    """Seconds from close(), a tenth into a run, to the end of the thread."""
+    panel = LivePanel(train, picture)
+    while panel.latest is None or panel.latest.fraction < 0.1:
+        time.sleep(0.001)
+    worker, begin = panel._worker, time.perf_counter()
+    panel.close()
+    if worker:
+        worker.join(LATE)
+    return time.perf_counter() - begin
+
+
+def measure_all(**options):
+    """Called in a lesson's kernel: measure every open panel there, print the results as JSON."""
+    panels = [thing for thing in gc.get_objects() if type(thing) is LivePanel and not thing._closed]
+    results = {", ".join(p.values): measure_panel(p, **options) for p in panels}
+    print(json.dumps(results))
+
+
+def measure_lesson(path, options):
+    """Run a lesson up to its last panel, then measure: what measure_all printed, or {}."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    with_panel = [n for n, cell in enumerate(cells) if "LivePanel(" in cell.source]
+    if not with_panel:
+        return {}
+    folder = os.path.dirname(os.path.abspath(__file__))
+    source = (
+        f"import sys; sys.path.insert(0, {folder!r}); import live as benchmark\n"
+        f"benchmark.measure_all(repetitions={options.repetitions}, every={options.every})"
+    )
+    last = nbformat.v4.new_code_cell(source)
+    notebook.cells = [*cells[: with_panel[-1] + 1], last]
+    measure.execute(notebook, path.parent)
+    return json.loads("".join(o.text for o in last.outputs if o.get("name") == "stdout"))
+
+
+def main():
+    options = measure.start(__doc__, OPTIONS, QUICK)
+    os.environ.pop("COURSE_FOREGROUND", None)  # panels train in their threads, as for a learner
+    found = {}
+    for path in sorted(measure.LESSONS.glob(f"{options.lesson}*.ipynb")):
+        print(f"{path.stem} ...", flush=True)
+        for controls, columns in measure_lesson(path, options).items():
+            found[f"{path.stem[:2]}: {controls}"] = columns
+    if not found:
+        raise SystemExit(f"No lesson whose name begins with {options.lesson!r} has a panel.")
+    rows = [
+        [name, *(measure.spread(columns[c], digits=0) for c in COLUMNS)]
+        for name, columns in found.items()
+    ]
+    measure.table("Median (range), ms", ["panel", *COLUMNS], rows)
+
+    def slowest(column):
+        return max(measure.median(columns[column]) for columns in found.values())
+
+    print("\nThe bars are about the slowest panel's median.")
+    measure.print_bars(
+        ("slider to first new picture", slowest("first picture"), 150, " ms"),
+        ("... that shows the new run", slowest("... with data"), 150, " ms"),
+        ("CPU of a frame", slowest("frame"), 20, " ms"),
+        ("cancel", slowest("cancel"), 100, " ms"),
+    )
+
+
+if __name__ == "__main__":
+    main()
