@@ -7,6 +7,7 @@ panel's worker thread while cells run, each on a Figure of its own.
 import html
 import io
 import os
+import re
 
 import matplotlib
 import numpy as np
@@ -53,17 +54,30 @@ matplotlib.rcParams.update(
 def show(figure, alt):
     """Display a figure with its alt text, a sentence or two on what is to be seen, and close it.
 
+    Raises ValueError where the alt text or the label of an axis with numbers is missing.
+
     The alt text is stored with the picture. JupyterLab 4 does not read it from there, so where
     somebody is looking (COURSE_FOREGROUND is not set) the output is also an <img> that has it.
     """
     if not alt.strip():
         raise ValueError("Every figure needs alt text that says what is to be seen.")
     png = print_figure(figure, "png", base64=True)
+    _check_labels(figure)
     data = {"image/png": png, "text/plain": "A figure."}
     if not os.environ.get("COURSE_FOREGROUND"):
         data["text/html"] = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
     display(data, metadata={"image/png": {"alt": alt}}, raw=True)
     plt.close(figure)
+
+
+def _check_labels(figure):
+    """Raise ValueError if an axis of a drawn figure has numbers, but no label that names them."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            shown = [tick.get_text() for tick in axis.get_ticklabels() if tick.get_visible()]
+            numbers = any(re.fullmatch(r"[−\d.]+|\$.*\$", text) for text in shown)
+            if numbers and not axis.get_label_text().strip():
+                raise ValueError(f"The {axis.axis_name} axis needs a label that names its numbers.")
 
 
 def band(axes, x, runs, label, **style):
@@ -104,6 +118,7 @@ class LivePicture:
         """The picture as it stands, as PNG bytes."""
         if self._axes_layer is None:
             self._canvas.draw()
+            _check_labels(self.figure)
             self._axes_layer = self._layer()
         if self._still_layer is None:
             self._paint(self._axes_layer, self.still)

@@ -130,6 +130,23 @@ def repaired_without_clone(logits, states, actions, weights, days):
     return torch.autograd.grad((chosen * weights).sum() / days, logits)[0]
 
 
+def repaired_for_two_actions(logits, states, actions, weights, days):
+    """The derivative of the sigmoid."""
+    gradient = torch.zeros_like(logits)
+    taken = logits.softmax(-1)[states, actions]
+    gradient.index_put_((states, actions), weights * (1 - taken), accumulate=True)
+    gradient.index_put_((states, 1 - actions), -weights * (1 - taken), accumulate=True)
+    return gradient / days
+
+
+def repaired_in_each_state_once(logits, states, actions, weights, days):
+    """Plain assignment keeps only the last decision in a state."""
+    gradient = torch.zeros_like(logits)
+    pushes = F.one_hot(actions, logits.shape[1]) - logits.softmax(-1)[states]
+    gradient[states] = weights[:, None] * pushes
+    return gradient / days
+
+
 def repaired_tuple(logits, states, actions, weights, days):
     logits = logits.clone().requires_grad_()
     total = (log_softmax(logits, states, actions) * weights).sum() / days
@@ -199,5 +216,7 @@ WRONG = {
         (surrogate(lambda x, s, a: log_softmax(x, s, a).detach()), "does not require grad"),
         (repaired_without_clone, "requires_grad=True"),
         (repaired_tuple, "shape [1, 2, 2]"),
+        (repaired_for_two_actions, "expected"),
+        (repaired_in_each_state_once, "expected"),
     ],
 }

@@ -107,6 +107,19 @@ def loss_without_a_path(logits, actions, returns):
     return -(returns * (taken - logits.detach().logsumexp(-1))).sum()
 
 
+def loss_in_numpy_attached(logits, actions, returns):
+    return -(chosen(logits, actions).numpy() * returns.numpy()).sum()
+
+
+def loss_right_for_two_actions(logits, actions, returns):
+    """Of the actions not taken it follows one alone."""
+    others = torch.arange(1, logits.shape[1])[None] + actions[:, None]
+    others = others % logits.shape[1]
+    followed = torch.zeros_like(logits).scatter(1, actions[:, None], 1).scatter(1, others[:, :1], 1)
+    logits = torch.where(followed == 1, logits, logits.detach())
+    return -(returns * chosen(logits, actions)).sum()
+
+
 def batch(returns, scale=lambda total: -total.sum(0).mean()):
     """A loss for a batch of episodes with these returns."""
 
@@ -200,7 +213,11 @@ WRONG = {
         (lambda x, a, G: loss_loop(x, a, G).item(), "no gradient flows"),
         (loss_in_numpy, "no gradient flows"),
         (lambda x, a, G: loss_loop(x.detach(), a, G), "no gradient flows"),
-        (loss_without_a_path, "its gradient"),
+        (loss_without_a_path, "its gradient for logits is not: expected [[-1, 1], [0.88"),
+        (loss_without_a_path, "the actions not taken count too"),
+        (loss_right_for_two_actions, "its gradient for logits is not"),
+        (lambda x, a, G: loss_in_numpy(x.requires_grad_(), a, G), "no gradient flows"),
+        (loss_in_numpy_attached, "Stay within torch"),
     ],
     "repaired_loss": [
         (batch(suspect_returns), "bug is still there"),

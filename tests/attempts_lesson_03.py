@@ -78,6 +78,12 @@ def critic(value, target):
     return 0.5 * (target.detach() - value) ** 2
 
 
+def losses_switched_off(log_prob, value, next_value, reward, gamma):
+    torch.set_grad_enabled(False)
+    delta = reward + gamma * next_value - value
+    return -delta * log_prob, 0.5 * delta**2
+
+
 def slope_of(critic, at, gamma=0.9):
     value, after = torch.tensor(0.3, requires_grad=True), torch.tensor(-1.2, requires_grad=True)
     critic(value, after, 2.0, gamma).backward()
@@ -172,7 +178,17 @@ WRONG = {
         (losses(lambda p, v, t: -t.detach() * p, critic), "uses the target"),
         (lambda *case: losses_detached(*case)[::-1], "swapped"),
         (lambda *case: sum(losses_detached(*case)), "a single number"),
-        (lambda *case: [x.item() for x in losses_detached(*case)], "shape [2]"),
+        (lambda *case: [x.item() for x in losses_detached(*case)], "no gradient flows"),
+        (lambda *case: losses_detached(*case)[:1], "numbers of shape [1]"),
+        (losses_switched_off, "no gradient flows"),
+        (
+            losses(lambda p, v, t: actor(p.detach(), v, t), critic),
+            "the first loss's gradient for log_prob",
+        ),
+        (
+            losses(actor, lambda v, t: critic(v, t) + t - t.detach()),
+            "for next_value is not: expected",
+        ),
         (losses(lambda p, v, t: -(t - v).detach() * p.exp(), critic), "expected"),
     ],
     "undetached": [

@@ -105,11 +105,28 @@ def loss_by_weights(log_probs, advantages, terminated, truncated):
 
 
 def loss_rolled(log_probs, advantages, terminated, truncated):
-    """Right, since the last row never ends an episode... in these rollouts; np.roll wraps around."""
-    ended = (terminated | truncated).numpy()
-    resets = np.roll(ended, 1, axis=0)
+    resets = np.roll((terminated | truncated).numpy(), 1, axis=0)
     resets[0] = False
     return -np.mean((advantages * log_probs).numpy()[~resets])
+
+
+def loss_rolled_around(log_probs, advantages, terminated, truncated):
+    """An end in the last row takes the first row out."""
+    resets = np.roll((terminated | truncated).numpy(), 1, axis=0)
+    return -np.mean((advantages * log_probs).numpy()[~resets])
+
+
+def loss_by_added_flags(log_probs, advantages, terminated, truncated):
+    weights = torch.ones_like(log_probs)
+    weights[1:] = 1 - terminated[:-1].float() - truncated[:-1].float()
+    return -(weights * advantages * log_probs).sum() / weights.sum()
+
+
+def loss_after_the_first_end(log_probs, advantages, terminated, truncated):
+    """Plays each environment's first episode only."""
+    ended = (terminated | truncated).int()
+    first = ended.cumsum(0) - ended == 0
+    return -(advantages * log_probs)[first].mean()
 
 
 def loss_from(rows, reduce=torch.mean, sign=-1):
@@ -199,10 +216,41 @@ def repaired_by_reward(rewards, values, terminated, truncated, gamma, lam):
 
 
 def repaired_by_reward_rightly(rewards, values, terminated, truncated, gamma, lam):
+    patched = rewards + gamma * (truncated & ~terminated) * values[1:]
+    return flags(lambda e, c: ~(e | c), lambda e, c: ~(e | c))(
+        patched, values, terminated, truncated, gamma, lam
+    )
+
+
+def repaired_for_one_kind_of_end(rewards, values, terminated, truncated, gamma, lam):
+    """Forgets that an episode can be terminated and truncated at once."""
     patched = rewards + gamma * truncated * values[1:]
     return flags(lambda e, c: ~(e | c), lambda e, c: ~(e | c))(
         patched, values, terminated, truncated, gamma, lam
     )
+
+
+def repaired_but_the_last(rewards, values, terminated, truncated, gamma, lam):
+    """Takes it for granted that the glimpse's last step ends nothing."""
+    terminated = terminated.clone()
+    terminated[-1] = False
+    return repaired_by_package(rewards, values, terminated, truncated, gamma, lam)
+
+
+def advantages_of_a_table(rewards, values, gamma, lam):
+    """Right for [T] and [T, B] alone: it flattens further axes."""
+    found = advantages_by_package(rewards, values, gamma, lam)
+    return found.flatten(1) if found.dim() > 1 else found
+
+
+def advantages_of_all_columns(rewards, values, gamma, lam):
+    """Sums over the environments on the way."""
+    deltas = rewards + gamma * values[1:] - values[:-1]
+    running, found = 0.0, []
+    for delta in deltas.flip(0):
+        running = delta.sum() + gamma * lam * running
+        found.insert(0, running * torch.ones_like(delta))
+    return torch.stack(found)
 
 
 RIGHT = {
@@ -237,6 +285,8 @@ WRONG = {
         (advantages_forward, "not finished"),
         (advantages_without_the_last, "shape"),
         (advantages_off_by_one, "must match"),
+        (advantages_of_a_table, "shape"),
+        (advantages_of_all_columns, "expected"),
     ],
     "masked_policy_loss": [
         (loss_from(lambda e, c: torch.ones_like(e)), "mean over all rows"),
@@ -248,6 +298,10 @@ WRONG = {
         (loss_from(lambda e, c: ~real(e, c)), "inside out"),
         (lambda p, a, e, c: -(p * a * real(e, c)).mean(), "number of all rows"),
         (lambda p, a, e, c: -(p * a)[real(e, c)], "shape"),
+        (loss_from(lambda e, c: valid_rows(e != c)), "at once"),
+        (loss_by_added_flags, "at once"),
+        (loss_rolled_around, "expected"),
+        (loss_after_the_first_end, "expected"),
         (loss_mean_of_environments, "expected"),
         (loss_of_probabilities, "expected"),
         (loss_forgets_advantages, "expected"),
@@ -261,6 +315,9 @@ WRONG = {
         (flags(always, lambda e, c: ~(e | c)), "bootstraps as well"),
         (flags(lambda e, c: ~e, always), "never stops"),
         (flags(always, always), "expected"),
+        (flags(lambda e, c: ~e, lambda e, c: 1 - e.int() - c.int()), "factor is -1"),
+        (repaired_for_one_kind_of_end, "at once"),
+        (repaired_but_the_last, "expected"),
         (repaired_by_reward, "expected"),
         (lambda r, v, e, c, g, lam: repaired_by_package(r, v, e, c, g, 1), "expected"),
         (lambda r, v, e, c, g, lam: repaired_by_package(r, v, c, e, g, lam), "terminated for"),

@@ -34,6 +34,7 @@ LESSONS = [
 RIGHT = {name: attempts for lesson in LESSONS for name, attempts in lesson.RIGHT.items()}
 WRONG = {name: attempts for lesson in LESSONS for name, attempts in lesson.WRONG.items()}
 
+COIN = np.random.default_rng()
 every_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 
 
@@ -79,8 +80,14 @@ def wait_for_no_worker():
 def test_every_check_has_attempts():
     assert {n for n, v in vars(checks).items() if isinstance(v, core.Check)} == set(CHECKS)
     assert set(RIGHT) == set(WRONG) == set(CHECKS)
-    assert all(len(attempts) >= 2 for attempts in RIGHT.values())
-    assert all(len(attempts) >= 5 for attempts in WRONG.values())
+    assert all(len(set(attempts)) >= 2 for attempts in RIGHT.values())
+    assert all(len({fn for fn, _ in attempts}) >= 5 for attempts in WRONG.values())
+
+
+@every_check
+def test_classic_mistakes_have_sentences_of_their_own(check):
+    assert len(check.mistakes) >= 4
+    assert all(sentence.endswith(".") for _, sentence in check.mistakes)
 
 
 @every_check
@@ -152,6 +159,99 @@ def test_right_on_the_visible_example_alone_fails(check):
     failed(check, remembers)
 
 
+def distort(check, when, how):
+    """An attempt that gives how(the right answer) where when(arguments) holds."""
+
+    def attempt(*args):
+        right = check.solution(*args)
+        return how(core._as_array(right)) if when(args) else right
+
+    return attempt
+
+
+def shapes(args):
+    return [getattr(x, "shape", None) for x in args]
+
+
+def at_times(args):
+    return COIN.random() < 0.5
+
+
+def off_by_one(answer):
+    return np.roll(answer, 1, axis=0) if answer.ndim else answer + 1
+
+
+@every_check
+@pytest.mark.parametrize(
+    "how",
+    [np.negative, lambda x: 1.01 * x, lambda x: x * np.nan, off_by_one, lambda x: x[..., None]],
+)
+def test_a_distorted_answer_fails(check, how):
+    failed(check, distort(check, lambda args: True, how))
+    failed(check, distort(check, at_times, lambda x: how(x) + 0.1))
+
+
+@every_check
+def test_right_for_the_shapes_of_the_example_alone_fails(check):
+    visible = core._copies(check.example)
+    if any(isinstance(x, torch.Tensor) and x.dim() for x in visible):
+        other = lambda args: shapes(args) != shapes(visible)  # noqa: E731
+        failed(check, distort(check, other, lambda x: x + 0.1))
+
+
+@every_check
+def test_every_axis_varies_in_length(check):
+    rng = np.random.default_rng(0)
+    drawn = [shapes(core._copies(check.draw(rng))) for _ in range(50)]
+    for several in zip(*drawn):
+        for lengths in zip(*filter(None, several)):
+            assert len(set(lengths)) > 1, "an attempt for this length alone would pass"
+
+
+@every_check
+def test_right_without_discount_alone_fails(check):
+    names = list(check.example)
+    for name in {"gamma", "lam"} & set(names):
+
+        def attempt(*args, name=name):
+            at = names.index(name)
+            return check.solution(*args[:at], 1.0, *args[at + 1 :])
+
+        failed(check, attempt)
+
+
+@every_check
+def test_an_answer_may_be_written_over_by_the_next(check):
+    if check.slopes:
+        pytest.skip("such a buffer has no gradient")
+    buffers = {}
+
+    def attempt(*args):
+        right = core._as_array(check.solution(*args))
+        buffer = buffers.setdefault(right.shape, np.empty(right.shape))
+        buffer[...] = right
+        return buffer
+
+    assert run(check, attempt).status == "passed"
+
+
+@every_check
+def test_what_an_attempt_switches_off_does_not_move_the_goal(check):
+    def attempt(*args):
+        with torch.enable_grad():
+            answer = check.solution(*args)
+        torch.set_grad_enabled(False)
+        return answer
+
+    assert run(check, attempt).status == "passed"
+
+    def without_gradients(*args):
+        torch.set_grad_enabled(False)
+        return check.solution(*args)
+
+    assert not check.slopes or "no gradient flows" in failed(check, without_gradients)
+
+
 @every_check
 def test_inputs_are_fresh_at_each_check(check):
     seen = []
@@ -189,7 +289,7 @@ def test_an_extra_axis_is_named(check):
 
 @every_check
 def test_tensors_arrays_lists_and_gradients_all_count(check):
-    if hasattr(check, "_gradient"):
+    if check.slopes:
         pytest.skip("of a loss its gradient is checked too, and these forms have none")
 
     def numbers(*args):
@@ -210,7 +310,7 @@ def test_tensors_arrays_lists_and_gradients_all_count(check):
 
 
 def raises(error):
-    def attempt(*args):
+    def attempt(*args, **_):
         raise error
 
     return attempt
@@ -235,6 +335,33 @@ async def coroutine(*args):
 class Broken(Exception):
     def __str__(self):
         raise ValueError("no text")
+
+
+class Agrees(np.ndarray):
+    """Equal to everything."""
+
+    def __eq__(self, other):
+        return True
+
+    __sub__ = __array_ufunc__ = lambda self, *args, **kwargs: np.zeros(())
+
+
+class Liar(torch.Tensor):
+    """Whatever torch is asked about it, the answer is 0."""
+
+    @classmethod
+    def __torch_function__(cls, *args, **kwargs):
+        return torch.zeros(())
+
+
+class ArrayLike:
+    def __array__(self, *args, **kwargs):
+        return np.zeros(3)
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
 
 
 class Evil:
@@ -275,6 +402,8 @@ GARBAGE = {
     "generator": generator,
     "coroutine": coroutine,
     "exit": exit,
+    "another check": checks.expectation,
+    "a check's result": core.Result("passed", "passed"),
     # raises
     "exception": raises(ValueError("wrong\nvalue")),
     "no message": raises(AssertionError),
@@ -291,6 +420,7 @@ GARBAGE = {
     "odd text": raises(ValueError("\x00\x1b[31m\ud800<b>\u202e")),
     "long type": raises(type("E" * 5000, (Exception,), {})("text")),
     "raises a number": lambda *args: (_ for _ in ()).throw(3),
+    "check's own exception": raises(core._Unattempted()),
     "endless recursion": endless_recursion,
     # returns
     "returns None": gives(None),
@@ -324,6 +454,14 @@ GARBAGE = {
     "returns evil": lambda *args: Evil(),
     "returns evil list": lambda *args: [Evil()],
     "returns mock": lambda *args: MagicMock(),
+    "returns what equals all": lambda *args: np.full(5, 0.5).view(Agrees),
+    "returns a number that equals all": gives(type("Same", (float,), {"__eq__": gives(True)})(0.7)),
+    "returns array-like": lambda *args: ArrayLike(),
+    "returns liar": lambda *args: torch.ones(5).as_subclass(Liar),
+    "returns specified mock": lambda *args: MagicMock(spec=torch.Tensor),
+    "returns masked": gives(np.ma.masked_all(5)),
+    "returns another on each call": lambda *args: torch.ones(COIN.integers(2, 9)),
+    "returns a check's result": lambda *args: core.Result("passed", "passed"),
     "returns namespace": gives(SimpleNamespace(dtype="float", shape=(3,))),
 }
 

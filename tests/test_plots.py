@@ -74,6 +74,7 @@ def test_show_stores_the_alt_text_and_closes_the_figure(shown, monkeypatch, fore
     monkeypatch.setenv("COURSE_FOREGROUND", "1" if foreground else "")
     figure, axes = plt.subplots()
     axes.plot([1, 2])
+    axes.set(xlabel="step", ylabel="return")
     show(figure, 'A line that "rises" from 1 < 2.')
     [(data, metadata)] = shown
     assert metadata == {"image/png": {"alt": 'A line that "rises" from 1 < 2.'}}
@@ -223,6 +224,25 @@ def test_returns_and_entropies_that_are_no_numbers():
         assert picture.rows()[0][2] == "No episode has ended yet."
         picture.restart("next")
     assert pixels(picture.png()).shape == pixels(empty).shape
+
+
+def test_an_axis_of_numbers_needs_a_label(shown):
+    figure, (top, bottom) = plt.subplots(2, sharex=True)
+    bottom.set(xlabel="step", ylabel="return")
+    top.set(yticks=[0, 1], yticklabels=["gamma 0", "gamma 0.5"])
+    show(figure, "The axis of steps is shared, the upper y axis has words.")
+    assert len(shown) == 1
+    for missing in ({"xlabel": "step"}, {"ylabel": "return"}, {"xlabel": "step", "yscale": "log"}):
+        figure, axes = plt.subplots()
+        axes.plot([1, 100])
+        axes.set(**missing)
+        with pytest.raises(ValueError, match="needs a label"):
+            show(figure, "A line.")
+        plt.close(figure)
+    picture = LearningCurve()
+    picture.figure.axes[1].set_xlabel("")
+    with pytest.raises(ValueError, match="The x axis"):
+        picture.png()
 
 
 def test_pictures_never_touch_pyplot():

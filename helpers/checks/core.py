@@ -17,9 +17,12 @@ implementation with the sentence for whoever wrote the same:
 
 A case is a dictionary: its values are handed over in order, as fresh copies; its keys name them in
 messages. Choose an example on which every mistake gives another answer than the solution.
+
+A check helps whoever wants to learn. It is no exam: who digs the solution out of it, passes.
 """
 
 import copy
+import functools
 import html
 import inspect
 import threading
@@ -71,6 +74,8 @@ class Check:
     number: the exercise's, such as "0.1".
     solution, example, draw, mistakes: see this module's docstring. Of several mistakes that fit,
         the first is told.
+    slopes: names of tensors among the inputs. The answer is a loss or several, and its gradients
+        for these are compared as well: the value can be right, and teach nothing or the wrong one.
     near: the sentence for answers within 5 % of the expected ones, but not equal.
     tolerance: relative and absolute; the default allows for float32.
 
@@ -78,12 +83,15 @@ class Check:
     itself, such as sum(itertools.count()), cannot be ended from inside the same process.
     """
 
-    def __init__(self, number, *, solution, example, draw, mistakes, near=None, tolerance=1e-4):
+    def __init__(
+        self, number, *, solution, example, draw, mistakes, slopes=(), near=None, tolerance=1e-4
+    ):
         self.number = number
         self.solution = solution
         self.example = example
         self.draw = draw
         self.mistakes = mistakes
+        self.slopes = slopes
         self.near = near or "That is close but not equal: look for rounding or an approximation."
         self.tolerance = tolerance
 
@@ -133,35 +141,48 @@ class Check:
             )
         rng = np.random.default_rng()
         cases = [self.example] + [self.draw(rng) for _ in range(RANDOM_CASES)]
-        answers, problem = _ask_all(fn, cases)
-        expected = [_as_array(self.solution(*_copies(case))) for case in cases]
-        for case, answer, right in zip(cases, answers, expected):
-            if not self._same(answer, right, self.tolerance):
-                found = f"For {words.inputs(case)}, {words.difference(answer, right)}."
-                raise _Problem(f"{found} {self._name_mistake(cases, answers, expected)}")
-        if problem:
-            raise problem
+        looks = [_ask] + [functools.partial(_ask_slopes, names=self.slopes)] * bool(self.slopes)
+        # The solution goes first: fn may switch gradients off, and the solution would have none.
+        expected = [[look(self.solution, case) for case in cases] for look in looks]
+        for i, look in enumerate(looks):
+            answers, problem = _ask_all(look, fn, cases)
+            for case, answer, right in zip(cases, answers, expected[i]):
+                for part in self._apart(answer, right):
+                    found = words.difference(answer[part], right[part])
+                    mistake = self._name_mistake(looks, cases, [*expected[:i], answers], expected)
+                    raise _Problem(f"For {words.inputs(case)}, {part}{found}. {mistake}")
+            if problem:
+                raise problem
 
-    def _same(self, answer, right, tolerance):
-        return answer.shape == right.shape and np.allclose(
-            answer, right, rtol=tolerance, atol=tolerance, equal_nan=True
-        )
+    def _apart(self, answer, right, tolerance=None):
+        """The parts of an answer that are wrong."""
+        tolerance = tolerance or self.tolerance
+        return [
+            part
+            for part in right
+            if answer[part].shape != right[part].shape
+            or not np.allclose(
+                answer[part], right[part], rtol=tolerance, atol=tolerance, equal_nan=True
+            )
+        ]
 
-    def _name_mistake(self, cases, answers, expected):
+    def _name_mistake(self, looks, cases, found, expected):
+        """found: the answers of each look so far; only those of the last one are wrong."""
         for wrong, sentence in self.mistakes:
-            if self._answers_like(wrong, cases, answers):
+            if self._answers_like(wrong, looks, cases, found):
                 return sentence
-        constant = all(self._same(answer, answers[0], self.tolerance) for answer in answers)
-        if constant and len(answers) > 1:
+        answers, rights = found[-1], expected[len(found) - 1]
+        if len(answers) > 1 and not any(self._apart(answer, answers[0]) for answer in answers):
             return "Your function returns the same whatever it is given: use its arguments."
-        if all(self._same(answer, right, 0.05) for answer, right in zip(answers, expected)):
+        if not any(self._apart(answer, right, 0.05) for answer, right in zip(answers, rights)):
             return self.near
         return ""
 
-    def _answers_like(self, wrong, cases, answers):
+    def _answers_like(self, wrong, looks, cases, found):
         try:
-            return all(
-                self._same(answer, _as_array(wrong(*_copies(case))), self.tolerance)
+            return not any(
+                self._apart(answer, look(wrong, case))
+                for look, answers in zip(looks, found)
                 for case, answer in zip(cases, answers)
             )
         except Exception:  # a wrong implementation may fail on some input
@@ -183,29 +204,21 @@ def _too_slow(run):
     return f"{sentence} and was stopped: look for a loop that never ends."
 
 
-def _ask_all(fn, cases):
+def _ask_all(look, fn, cases):
     """The answers up to the first _Problem, and that problem: a wrong answer is told before it."""
     answers = []
     try:
         for case in cases:
-            answers.append(_ask(fn, case))
+            answers.append(look(fn, case))
     except _Problem as problem:
         return answers, problem
     return answers, None
 
 
 def _ask(fn, case):
-    """The learner's answer to one case, as an array; raises _Problem or _Unattempted."""
+    """fn's answer to one case, as an array under no name; raises _Problem or _Unattempted."""
     handed = _copies(case)
-    try:
-        answer = fn(*handed)
-    except running.Stop:
-        raise
-    except BaseException as error:
-        if running.is_stub(error, fn):
-            raise _Unattempted from None
-        raised = running.describe(error, fn, list(case))
-        raise _Problem(f"For {words.inputs(case)}, {raised}") from None
+    answer = _call(fn, case, handed)
     for name, before, after in zip(case, case.values(), handed):
         if not _unchanged(before, after):
             raise _Problem(
@@ -213,9 +226,49 @@ def _ask(fn, case):
                 "work on a copy, or make a new tensor."
             )
     try:
-        return _as_array(answer)
+        return {"": _as_array(answer)}
     except _Problem as problem:
         raise _Problem(f"For {words.inputs(case)}, your function returned {problem}.") from None
+
+
+def _ask_slopes(fn, case, names):
+    """The gradient of each number that fn returns for each input of these names."""
+    handed = _copies(case)
+    leaves = [x.requires_grad_() for name, x in zip(case, handed) if name in names]
+    answer = _call(fn, case, handed)
+    losses = answer if isinstance(answer, list | tuple) else [answer]
+    if not any(isinstance(loss, torch.Tensor) and loss.requires_grad for loss in losses):
+        raise _Problem(
+            f"For {words.inputs(case)}, the answer is right, but no gradient flows from it to "
+            f"{' or '.join(names)}: stay within torch, without detach(), item() or numpy."
+        )
+    return {
+        f"the answer is right, but {whose} gradient for {name} is not: ": _as_array(slope)
+        for whose, loss in zip(
+            ["the first loss's", "the second loss's"] if losses[1:] else ["its"], losses
+        )
+        for name, slope in zip(names, _slopes(loss, leaves))
+    }
+
+
+def _slopes(loss, leaves):
+    if not loss.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    return torch.autograd.grad(
+        loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+
+
+def _call(fn, case, handed):
+    try:
+        return fn(*handed)
+    except running.Stop:
+        raise
+    except BaseException as error:
+        if running.is_stub(error, fn):
+            raise _Unattempted from None
+        raised = running.describe(error, fn, list(case))
+        raise _Problem(f"For {words.inputs(case)}, {raised}") from None
 
 
 def _copies(case):
@@ -265,4 +318,4 @@ def _tensor_as_array(answer):
         answer = answer.double().numpy() if not answer.is_complex() else answer.numpy()
     if answer.dtype.kind not in "biuf":
         raise _Problem(f"entries of type {answer.dtype}, not real numbers")
-    return np.asarray(answer, dtype=np.float64)
+    return np.array(answer, dtype=np.float64)  # a copy: fn may write its next answer into this one

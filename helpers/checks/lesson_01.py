@@ -202,10 +202,11 @@ def _log_twice(logits, states, actions, weights, days):
 def _draw_decisions(rng):
     days = int(rng.integers(2, 5))
     count = days + int(rng.integers(1, 5))
+    places, choices = rng.integers(2, 5, size=2)
     return {
-        "logits": numbers(rng, 3, 2, low=-2, high=2),
-        "states": torch.tensor(rng.integers(0, 3, count)),
-        "actions": torch.tensor(rng.integers(0, 2, count)),
+        "logits": numbers(rng, places, choices, low=-2, high=2),
+        "states": torch.tensor(rng.integers(0, places, count)),
+        "actions": torch.tensor(rng.integers(0, choices, count)),
         "weights": numbers(rng, count),
         "days": days,
     }

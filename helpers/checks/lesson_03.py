@@ -1,7 +1,5 @@
 """The checks of lesson 03: the TD error, the two losses with their slopes, and a planted bug."""
 
-import functools
-
 import torch
 import torch.nn.functional as F
 
@@ -77,41 +75,6 @@ td_error = Check(
 )
 
 
-def _with_slopes(fn):
-    """fn, followed by what the check of exercise 3.2 compares: two losses and five slopes.
-
-    A fn that does not return two numbers is left to itself, so that its answer can be told.
-    """
-
-    @functools.wraps(fn)
-    def probed(log_prob, value, next_value, *rest):
-        pair = fn(log_prob, value, next_value, *rest)  # plainly first: a change in place is seen
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            return pair
-        if not all(isinstance(x, torch.Tensor) and x.numel() == 1 for x in pair):
-            return pair
-        leaves = [x.clone().requires_grad_() for x in (log_prob, value, next_value)]
-        pair = [loss.squeeze() for loss in fn(*leaves, *rest)]
-        actor, critic = (_slopes(loss, leaves) for loss in pair)
-        return torch.stack([*(loss.detach() for loss in pair), *actor, *critic[1:]])
-
-    return probed
-
-
-def _slopes(loss, leaves):
-    if not loss.requires_grad:
-        return [torch.zeros(()) for _ in leaves]
-    slopes = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
-    return [torch.zeros(()) if slope is None else slope for slope in slopes]
-
-
-class _SlopeCheck(Check):
-    """A Check that looks at gradients too: two losses may be equal, and one of them undetached."""
-
-    def __call__(self, fn):
-        return super().__call__(_with_slopes(fn) if callable(fn) else fn)
-
-
 def _losses(log_prob, value, next_value, reward, gamma):
     target = (reward + gamma * next_value).detach()
     delta = target - value
@@ -125,7 +88,7 @@ def _variant(make):
         target = reward + gamma * next_value
         return make(log_prob, value, target, target - value)
 
-    return _with_slopes(losses)
+    return losses
 
 
 def _draw_transition(rng):
@@ -138,9 +101,10 @@ def _draw_transition(rng):
     }
 
 
-actor_critic_losses = _SlopeCheck(
+actor_critic_losses = Check(
     "3.2",
-    solution=_with_slopes(_losses),
+    solution=_losses,
+    slopes=["log_prob", "value", "next_value"],
     example={
         "log_prob": torch.tensor(-0.5),
         "value": torch.tensor(1.0),
@@ -226,7 +190,7 @@ actor_critic_losses = _SlopeCheck(
             "target minus the value.",
         ),
         (
-            _with_slopes(lambda *case: _losses(*case)[::-1]),
+            lambda *case: _losses(*case)[::-1],
             "The two losses are swapped: the actor's comes first.",
         ),
     ],

@@ -28,10 +28,10 @@ def _from_the_front(rewards, values, gamma, lam):
 
 
 def _draw_glimpse(rng):
-    steps, envs = rng.integers(3, 6), rng.integers(1, 4)
+    steps, axes = rng.integers(3, 6), rng.integers(1, 4, size=rng.integers(0, 3))
     return {
-        "rewards": numbers(rng, steps, envs),
-        "values": numbers(rng, steps + 1, envs),
+        "rewards": numbers(rng, steps, *axes),
+        "values": numbers(rng, steps + 1, *axes),
         "gamma": round(rng.uniform(0.3, 0.9), 1),
         "lam": round(rng.uniform(0.2, 0.8), 1),
     }
@@ -114,14 +114,22 @@ def _masked_policy_loss(log_probs, advantages, terminated, truncated):
     return _mean_loss(log_probs, advantages, _valid(terminated | truncated))
 
 
+def _added_flags(log_probs, advantages, terminated, truncated):
+    weights = torch.ones_like(log_probs)
+    weights[1:] -= terminated[:-1].float() + truncated[:-1].float()
+    return -(weights * advantages * log_probs).sum() / weights.sum()
+
+
 def _apart(rng, steps, envs):
-    """Where an episode terminates or is truncated: never two rows in a row, since one resets."""
+    """Where an episode terminates, is truncated, or both: never in the row after, which resets."""
     terminated = torch.zeros(steps, envs, dtype=torch.bool)
     truncated = terminated.clone()
     for column in range(envs):
         t = int(rng.integers(0, 2))
-        while t < steps - 1:
-            (truncated if rng.random() < 0.5 else terminated)[t, column] = True
+        while t < steps:
+            kind = rng.integers(5)
+            terminated[t, column] = bool(kind < 3)
+            truncated[t, column] = bool(kind > 1)
             t += int(rng.integers(2, 5))
     return terminated, truncated
 
@@ -141,10 +149,10 @@ masked_policy_loss = Check(
     "4.2",
     solution=_masked_policy_loss,
     example={
-        "log_probs": torch.tensor([[-1.0, -1.0], [-2.0, -1.0], [-1.0, -2.0], [-3.0, -1.0]]),
-        "advantages": torch.tensor([[1.0, 2.0], [4.0, 0.0], [2.0, -1.0], [1.0, 5.0]]),
-        "terminated": torch.tensor([[1, 0], [0, 0], [0, 0], [0, 0]]).bool(),
-        "truncated": torch.tensor([[0, 0], [0, 0], [0, 1], [0, 0]]).bool(),
+        "log_probs": -torch.tensor([[1.0, 1, 3], [2, 1, 1], [1, 2, 2], [3, 1, 2]]),
+        "advantages": torch.tensor([[1.0, 2, 1], [4, 0, 1], [2, -1, 3], [1, 5, 2]]),
+        "terminated": torch.tensor([[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]).bool(),
+        "truncated": torch.tensor([[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]]).bool(),
     },
     draw=_draw_batch,
     mistakes=[
@@ -189,6 +197,16 @@ masked_policy_loss = Check(
             ),
             "You leave out the row before an end: the reset is the row after it.",
         ),
+        (
+            lambda p, a, terminated, truncated: _mean_loss(p, a, _valid(terminated ^ truncated)),
+            "An episode can be terminated and truncated at once, when the pole falls as time is "
+            "up: join the flags with |.",
+        ),
+        (
+            _added_flags,
+            "An episode can be terminated and truncated at once, and then your weight is -1: join "
+            "the flags with |.",
+        ),
     ],
 )
 
@@ -219,10 +237,10 @@ repaired_gae = Check(
     "4.3",
     solution=_repaired_gae,
     example={
-        "rewards": torch.tensor([1.0, 2.0, 0.0, 1.0, 3.0]),
-        "values": torch.tensor([2.0, 4.0, 6.0, 1.0, 5.0, 8.0]),
-        "terminated": torch.tensor([0, 0, 0, 1, 0]).bool(),
-        "truncated": torch.tensor([0, 1, 0, 0, 0]).bool(),
+        "rewards": torch.tensor([1.0, 2.0, 0.0, 1.0, 3.0, 2.0, 1.0]),
+        "values": torch.tensor([2.0, 4.0, 6.0, 1.0, 5.0, 8.0, 3.0, 7.0]),
+        "terminated": torch.tensor([0, 0, 0, 1, 0, 1, 0]).bool(),
+        "truncated": torch.tensor([0, 1, 0, 0, 0, 1, 0]).bool(),
         "gamma": 0.5,
         "lam": 0.4,
     },
@@ -259,6 +277,16 @@ repaired_gae = Check(
         (
             lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end, ~cut),
             "Your sum runs on through a terminated step: it stops at an end of either kind.",
+        ),
+        (
+            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end | cut, ~(end | cut)),
+            "An episode can be terminated and truncated at once, when the pole falls as time is "
+            "up: nothing follows then either.",
+        ),
+        (
+            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end, 1 - end.int() - cut.int()),
+            "An episode can be terminated and truncated at once, and then your factor is -1: join "
+            "the flags with |.",
         ),
     ],
 )

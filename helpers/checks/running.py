@@ -14,6 +14,7 @@ HINTS = {
     "does not require grad": "Autograd only follows tensors made with requires_grad=True.",
     "backward through the graph a second time": "Build the graph anew before each backward().",
     "in-place operation": "Make a new tensor where you now change one in place.",
+    "call numpy() on Tensor that requires grad": "Stay within torch: gradients flow only there.",
 }
 
 
