@@ -4,6 +4,16 @@ One module a concept; imports run downward only: live, plots, player and checks 
 training, which imports rollout, losses and returns, which import networks, exact, envs, errors.
 """
 
+import sys
+
+from helpers.errors import SlipError
+
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):  # before the imports that would fail elsewhere
+    raise SlipError(
+        f"The course runs on Python 3.11 to 3.14, but this is Python {sys.version.split()[0]}. "
+        "Make its environment anew by the first command of README.md, with one of these versions."
+    )
+
 import torch
 
 from helpers import envs  # noqa: F401  (registers the course's environments with Gymnasium)

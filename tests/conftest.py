@@ -1,19 +1,9 @@
 """Shared by several test files."""
 
 import contextlib
-import random
 
-import numpy as np
 import pytest
-import torch
-
-
-def _global_states():
-    return {
-        "random": random.getstate(),
-        "numpy": repr(np.random.get_state(legacy=False)),  # noqa: NPY002 (the global one is meant)
-        "torch": torch.get_rng_state().tolist(),
-    }
+from random_states import global_states
 
 
 @pytest.fixture
@@ -22,8 +12,8 @@ def unchanged_globals():
 
     @contextlib.contextmanager
     def unchanged():
-        before = _global_states()
+        before = global_states()
         yield
-        assert _global_states() == before
+        assert global_states() == before
 
     return unchanged

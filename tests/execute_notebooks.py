@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
+from lesson_kernel import client
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 LESSONS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -29,7 +29,6 @@ CHANGING_CELL_METADATA = ("ExecuteTime", "collapsed", "execution", "scrolled", "
 CHANGING_TEXT = re.compile(
     r"0x[0-9a-fA-F]{8,}|ipykernel_\d+"
 )  # an address; a path with a process id
-SECONDS_PER_CELL = 600
 
 
 def normalise(nb):
@@ -105,14 +104,7 @@ def is_normal(path):
 def execute(path):
     """Execute the notebook at path and store it, normalised. Raises what the execution raises."""
     nb = nbformat.reads(_formatted(path), as_version=4)
-    NotebookClient(
-        nb,
-        timeout=SECONDS_PER_CELL,
-        kernel_name="python3",
-        extra_arguments=["--log-level=40"],  # no line about encryption from each kernel
-        record_timing=False,
-        resources={"metadata": {"path": str(path.parent)}},
-    ).execute()
+    client(nb, path.parent).execute()
     for sentence in warnings(normalise(nb)):
         print(f"WARNING {path.name}, {sentence}", file=sys.stderr)
     if found := problems(nb):

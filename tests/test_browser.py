@@ -58,8 +58,8 @@ def missing():
 @pytest.fixture(scope="module", autouse=True)
 def equipment():
     if reason := missing():
-        if os.environ.get("COURSE_REQUIRE_BROWSER"):
-            pytest.fail(f"COURSE_REQUIRE_BROWSER is set, but {reason}")
+        if os.environ.get("COURSE_REQUIRE_ALL"):
+            pytest.fail(f"COURSE_REQUIRE_ALL is set, but {reason}")
         pytest.skip(reason)
 
 

@@ -50,7 +50,7 @@ def test_old_python_is_told(check_installation):
     class Old:
         version_info, version, executable = (3, 9), "3.9.1 (main)", "python"
 
-    assert "Python 3.9.1; the course needs 3.11" in check_installation(sys=Old)
+    assert "Python 3.9.1; the course needs 3.11 to 3.14" in check_installation(sys=Old)
 
 
 def test_missing_package_is_told(check_installation):

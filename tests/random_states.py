@@ -1,0 +1,28 @@
+"""The random generators that a whole process shares: lessons and helpers leave them alone."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+
+# Cells to put before and behind a lesson's own.
+BEFORE = f"""\
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
+from random_states import global_states
+_states = global_states()
+"""
+BEHIND = """\
+_drawn = [name for name, state in global_states().items() if state != _states[name]]
+assert not _drawn, f"The lesson drew from the global generator of {_drawn}."
+"""
+
+
+def global_states():
+    """What the global generators of Python, NumPy and torch would draw from next, by name."""
+    return {
+        "random": random.getstate(),
+        "numpy": repr(np.random.get_state(legacy=False)),  # noqa: NPY002 (the global one is meant)
+        "torch": torch.get_rng_state().tolist(),
+    }

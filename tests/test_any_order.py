@@ -1,0 +1,143 @@
+"""Each lesson as learners run it: again and again, up to a panel, solved, while panels train.
+
+Where COURSE_FOREGROUND is set, as in all tests, a panel trains within its cell. Without it, as in
+JupyterLab, it trains in a thread of its own while the next cells run.
+"""
+
+import copy
+
+import nbformat
+import pytest
+from execute_notebooks import LESSONS, WIDGET_VIEW, normalise
+from lesson_kernel import client
+from nbclient.util import run_sync
+from nbformat.v4 import new_code_cell, new_notebook
+from random_states import BEFORE, BEHIND
+from test_exercises_in_notebooks import CALL, DETAILS, FENCE, markdown_after
+
+from helpers import checks
+
+PATHS = sorted(LESSONS.glob("*.ipynb"))
+PANELS = """\
+import gc
+from helpers.live import LivePanel
+_panels = [thing for thing in gc.get_objects() if type(thing) is LivePanel]
+print("\\n".join(sorted({panel.wait(300) for panel in _panels})))
+"""
+
+
+def read(path):
+    return nbformat.read(path, as_version=4).cells
+
+
+def kernel(path):
+    """What executes cells, within `with ....setup_kernel():`, in one kernel."""
+    return client(new_notebook(), path.parent)
+
+
+def run_all(running, cells):
+    """The cells, executed. Fails where a global generator moves; the last says how panels ended."""
+    last = new_code_cell(PANELS + BEHIND, id="last")
+    cells = [new_code_cell(BEFORE), *copy.deepcopy(cells), last]
+    running.nb = new_notebook(cells=cells)
+    for index, cell in enumerate(cells):
+        running.execute_cell(cell, index)
+    return cells[1:]
+
+
+def restart(running):
+    run_sync(running.km.restart_kernel)(now=True)
+    run_sync(running.kc.wait_for_ready)()
+
+
+def outputs(cells):
+    """What each code cell shows, in normal form and without its number; by the cell's id."""
+    nb = normalise(new_notebook(cells=copy.deepcopy(cells)))
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    for output in (output for cell in code for output in cell.outputs):
+        output["execution_count"] = None
+        if "image/png" in output.get("data", {}):  # shown once more, as <img>, if somebody looks
+            output.data.pop("text/html", None)
+    return {cell.id: cell.outputs for cell in code}
+
+
+def with_widgets(cells):
+    """The ids of cells that show a panel, or an agent to watch."""
+    found = [(cell.id, o) for cell in cells for o in cell.get("outputs", [])]
+    return {name for name, output in found if WIDGET_VIEW in output.get("data", {})}
+
+
+def differing(one, other, but=frozenset()):
+    """The ids of the cells that show one thing and then another."""
+    one, other = outputs(one), outputs(other)
+    return {name for name in one if one[name] != other[name]} - but
+
+
+def solved(cells):
+    """The cells with each written solution before its check: (cells, numbers of exercises by id)."""
+    cells, numbers = copy.deepcopy(cells), {}
+    for i, cell in enumerate(cells):
+        call = cell.cell_type == "code" and CALL.search(cell.source)
+        if call:
+            solution = dict(DETAILS.findall(markdown_after(cells[i + 1 :])))["Solution"]
+            stub = CALL.sub("", cell.source)
+            cell.source = f"{stub}\n{FENCE.search(solution)[1]}\n{call[0]}"
+            numbers[cell.id] = getattr(checks, call[1]).number
+    return cells, numbers
+
+
+def panels():
+    """(lesson, id of a cell that makes a panel) as pytest parameters: the first by default."""
+    found = [
+        (path, cell.id) for path in PATHS for cell in read(path) if "LivePanel(" in cell.source
+    ]
+    return [
+        pytest.param(
+            *panel, id=f"{panel[0].stem}-{panel[1]}", marks=pytest.mark.hardening if i else ()
+        )
+        for i, panel in enumerate(found)
+    ]
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_again_and_solved(path):
+    """Run All; Restart and Run All; then solve all exercises and Run All without a restart."""
+    cells = read(path)
+    answered, numbers = solved(cells)
+    running = kernel(path)
+    with running.setup_kernel():
+        first = run_all(running, cells)
+        restart(running)
+        assert differing(first, run_all(running, cells)) == set()
+        last = run_all(running, answered)
+    said = outputs(last)
+    unsolved = {n for name, n in numbers.items() if f"Exercise {n} passed" not in str(said[name])}
+    assert unsolved == set()
+    assert differing(first, last, but=set(numbers)) == set()
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_the_same_while_panels_train(path, monkeypatch):
+    """What the cells show, and with what each panel ends, if panels train beside the cells."""
+    alone, beside = kernel(path), kernel(path)
+    with alone.setup_kernel():
+        one = run_all(alone, read(path))
+    monkeypatch.delenv("COURSE_FOREGROUND")
+    with beside.setup_kernel():
+        other = run_all(beside, read(path))
+    assert differing(one, other, but=with_widgets(other)) == set()
+
+
+@pytest.mark.parametrize(("path", "panel"), panels())
+def test_from_the_top_to_a_panel(path, panel, monkeypatch):
+    monkeypatch.delenv("COURSE_FOREGROUND")
+    cells = read(path)
+    (last,) = [i for i, cell in enumerate(cells) if cell.id == panel]
+    running = kernel(path)
+    with running.setup_kernel():
+        executed = run_all(running, cells[: last + 1])
+    ends = executed[-1].outputs[0].text.splitlines()
+    assert ends and all(end.startswith("Finished.") for end in ends), ends
+    assert panel in with_widgets(executed)
