@@ -4,8 +4,11 @@ import math
 from numbers import Integral, Real
 
 import ipywidgets as widgets
+from IPython import get_ipython
 
 from helpers.errors import SlipError
+
+_made = {}  # cell id -> (execution count, what the cell put on the page when it ran)
 
 
 def gamma(value=0.99):
@@ -71,20 +74,40 @@ def check_value(name, value, controls):
 def answer_at_once(widget):
     """Let a widget be heard while a cell runs.
 
-    ipykernel 7.4 hands a widget's messages to the thread that sent it the last one, which at first
-    is the one that runs cells. Without that note they go where JupyterLab sends them: to a thread
-    of their own.
+    ipykernel 7.4 hands a widget's messages to the thread that sent it the last one: at first that is
+    the one that runs cells, later one that may have ended when the page was closed. Now they go
+    where JupyterLab sends them, to a thread of their own.
     """
     if widget.comm is not None:
-        vars(widget.comm).pop("_reply_subshell_id", None)
+        widget.comm._reply_subshell_for = lambda _data, thread: thread
 
 
-def close(widget):
-    """Close a widget with all that it is made of: closing a box alone keeps its parts in memory."""
+def close(widget, keep=()):
+    """Close a widget with all that it is made of, but for what is in `keep`: closing a box alone
+    keeps its parts in memory."""
+    if widget in keep:
+        return
     parts = [getattr(widget, name, None) for name in ("layout", "style")]
     for part in [*getattr(widget, "children", ()), *filter(None, parts)]:
-        close(part)
+        close(part, keep)
     widget.close()
+
+
+def replace_earlier(new):
+    """Close what this cell made when it ran before: it is off the page, but would go on working.
+
+    new: has close(), and is closed in its turn when the cell runs again.
+    """
+    shell = get_ipython()
+    cell = shell and getattr(shell, "get_parent", dict)().get("metadata", {}).get("cellId")
+    if not cell:
+        return
+    count, things = _made.get(cell, (None, []))
+    if count != shell.execution_count:
+        for earlier in things:
+            earlier.close()
+        things = []
+    _made[cell] = shell.execution_count, [*things, new]
 
 
 def _look(description, width="30em", **style):

@@ -14,7 +14,6 @@ import threading
 import time
 
 import ipywidgets as widgets
-from IPython import get_ipython
 
 from helpers.controls import (
     agents,
@@ -24,6 +23,7 @@ from helpers.controls import (
     gamma,
     label,
     learning_rate,
+    replace_earlier,
     seed,
 )
 from helpers.errors import SlipError
@@ -31,7 +31,6 @@ from helpers.errors import SlipError
 __all__ = ["LivePanel", "agents", "gamma", "learning_rate", "seed"]
 
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
-_panels = {}  # cell id -> (execution count, the panels that the cell made in it)
 
 
 class LivePanel:
@@ -62,7 +61,7 @@ class LivePanel:
         self._report = None, "Warming up."  # the fraction done (None: no run), and words on it
         self._drawn = -math.inf
         self._build()
-        _close_earlier_panels_of_this_cell(self)
+        replace_earlier(self)
         self._ask()
 
     @property
@@ -99,10 +98,17 @@ class LivePanel:
     def close(self):
         """Stop training, take the panel off the page and free its memory."""
         with self._changed:
+            if self._closed:
+                return
             self._wanted = self._run = None
             self._tell(None, "This panel is closed. Run its cell again for a new one.")
             self._closed = True
-        close(self._box)
+            if self._worker is None:
+                self._rest()
+        controls = self._controls.values()
+        for control in controls:
+            control.unobserve(self._ask, "value")
+        close(self._box, keep=[control for control in controls if control.panel is not self])
 
     # What follows runs in the worker thread.
 
@@ -127,9 +133,14 @@ class LivePanel:
             if self._run is not None and (self._steps or not self._paused):
                 run, self._steps = self._run, max(0, self._steps - 1)
                 return lambda: self._advance(run)
-            self._worker = None
-            self._changed.notify_all()
+            self._rest()
             return None
+
+    def _rest(self):
+        self._worker = None
+        if self._closed:  # IPython's Out may keep the panel for ever: let go of what is large
+            self._train = self._picture = None
+        self._changed.notify_all()
 
     def _start(self, values):
         run = self._train(**values)
@@ -181,18 +192,16 @@ class LivePanel:
             if self._held or self._closed:
                 return
             self._wanted = self.values
-        for control in self._controls.values():
-            answer_at_once(control)
         self._wake()
 
     def _wake(self):
         with self._changed:
             if self._worker is not None:
                 return
-            worker = threading.Thread(target=self._work, daemon=True)
+            # Noted before it starts, since an interrupt of the cell may come while it does.
+            self._worker = threading.Thread(target=self._work, daemon=True)
             if not self._foreground:
-                worker.start()  # it waits for this lock
-            self._worker = worker
+                self._worker.start()  # it waits for this lock
         if self._foreground:
             self._work()
 
@@ -210,8 +219,6 @@ class LivePanel:
         self._pause(False)
 
     def _build(self):
-        for control in self._controls.values():
-            control.observe(self._ask, "value")
         actions = {
             "Pause": ("Stop for a while, or go on", lambda _: self._pause(not self._paused)),
             "Step": ("Make a single update, then pause", lambda _: self._pause(True, steps=1)),
@@ -228,8 +235,14 @@ class LivePanel:
         controls = widgets.HBox(list(self._controls.values()), layout={"flex_flow": "row wrap"})
         bar = widgets.HBox([*buttons, self._progress])
         self._box = widgets.VBox([controls, bar, self._status, self._image, self._table])
+        for control in self._controls.values():
+            control.panel = self  # of several panels with one control, the newest closes it
+            control.observe(self._ask, "value")
+            answer_at_once(control)
 
     def _repr_mimebundle_(self, **_):
+        if self._closed:
+            return {"text/plain": self._words}
         names = ", ".join(control.description for control in self._controls.values())
         data = {
             **self._box._repr_mimebundle_(),
@@ -268,17 +281,3 @@ def _explain(error):
         f"Training stopped by an error ({type(error).__name__}: {error}). "
         "The picture shows the last good state. Choose other values, or press Reset."
     )
-
-
-def _close_earlier_panels_of_this_cell(panel):
-    """A cell run again makes new panels: those that it made before must not go on training."""
-    shell = get_ipython()
-    cell = shell and getattr(shell, "get_parent", dict)().get("metadata", {}).get("cellId")
-    if not cell:
-        return
-    count, panels = _panels.get(cell, (None, []))
-    if count != shell.execution_count:
-        for earlier in panels:
-            earlier.close()
-        panels = []
-    _panels[cell] = shell.execution_count, [*panels, panel]

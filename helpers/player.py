@@ -19,7 +19,7 @@ import torch
 from IPython.display import display
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from helpers.controls import answer_at_once
+from helpers.controls import answer_at_once, close, replace_earlier
 from helpers.errors import SlipError, check_count
 from helpers.networks import Actor
 from helpers.rollout import gumbel, make_envs
@@ -82,6 +82,7 @@ def watch(source, env_id, *, seed=0, **settings):
     Raises SlipError where record does, and for a source that holds no agent.
     """
     player = Player(source, env_id, seed=seed, **settings)
+    replace_earlier(player)
     data, metadata = player.bundle()
     display(data, metadata=metadata, raw=True)
     if os.environ.get("COURSE_FOREGROUND"):
@@ -117,6 +118,10 @@ class Player:
             return data, {}
         data["image/png"] = base64.b64encode(self.recording.png).decode()
         return data, {"image/png": {"alt": self.sentence}}
+
+    def close(self):
+        """Take the box off the page and free its memory."""
+        close(self.box)
 
     def _respond(self, seeds_on):
         """Play again, unless an episode is being recorded: a second click is not a second order."""

@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import os
+import random
 import re
 import secrets
 import shutil
@@ -33,6 +34,7 @@ CASES = [  # each takes half a minute: the first by default
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 OPTIONS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
 --disable-background-networking --disable-component-update""".split()
+KEYS = ("ArrowLeft", "ArrowRight", "PageUp", "PageDown", "Home", "End")
 PATIENCE = 180_000  # ms; for what takes seconds, since test machines are slow and shared
 
 # Runs in the page: notes when pictures were loaded after the first key.
@@ -166,7 +168,7 @@ class Panel:
     def __init__(self, page):
         self.page = page
         self.image = page.locator(".widget-image").first
-        self.root = page.locator(".widget-vbox", has=self.image).last
+        self.root = page.locator(".widget-vbox", has=self.image).first
         self.gamma = self.root.locator(".widget-slider", has_text="discount gamma")
         self.handle = self.gamma.locator(".noUi-handle")
 
@@ -242,9 +244,13 @@ def blank(frame, box, page_width):
     return image.crop((left, top, right, bottom)).getextrema()[0] > 200
 
 
+def command(page, menu, name):
+    page.click(f'.lm-MenuBar-item:has-text("{menu}")')
+    page.click(f'.lm-Menu-item[data-command="{name}"]')
+
+
 def run_all(page):
-    page.click('.lm-MenuBar-item:has-text("Run")')
-    page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
+    command(page, "Run", "runmenu:run-all")
 
 
 def errors_in_cells(page, path):
@@ -300,6 +306,43 @@ def test_panel_in_jupyterlab(path, server, lab):
     if "watch(" in path.read_text():
         play_again(page)
     print(f"done {time.monotonic() - begin:.1f} s after opening")
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("path", [WITH_PANEL[0], WITH_PANEL[-1]], ids=lambda path: path.stem)
+def test_a_storm_of_keys_and_buttons(path, server, lab):
+    """While cells run, are run again and are interrupted; the last values win, nothing fails."""
+    page, rng = lab(path.name), random.Random(0)
+    run_all(page)
+    panel = Panel(page)
+    panel.until(lambda: re.match(r"Training, [1-9]|Finished", panel.status()))
+    cell = page.locator(".jp-CodeCell", has_text="LivePanel(").first
+    after = cell.locator("xpath=following-sibling::*[contains(@class, 'jp-CodeCell')]").first
+    for event in range(300):
+        if event in (60, 200):
+            run_again(cell)
+            run_again(after)
+            panel.image.wait_for()
+        if event in (40, 150, 210):
+            command(page, "Kernel", "kernelmenu:interrupt")
+        sliders, buttons = panel.root.locator(".noUi-handle"), panel.root.locator("button")
+        if rng.random() < 0.7:
+            sliders.nth(rng.randrange(sliders.count())).press(rng.choice(KEYS))
+        else:
+            buttons.nth(rng.randrange(buttons.count())).click()
+        page.wait_for_timeout(rng.choice([0, 0, 10, 50]))
+    run_again(cell)
+    panel.until(lambda: re.match(r"Training, [1-9]|Finished", panel.status()))
+    initial = panel.value()
+    for _ in range(5):
+        panel.handle.press("ArrowLeft")
+    panel.until(lambda: panel.value() == pytest.approx(initial - 0.05) and panel.finished())
+    assert set(errors_in_cells(page, server[2] / "notebooks" / path.name)) <= {""}  # interrupted
+
+
+def run_again(cell):
+    cell.locator(".jp-InputArea-editor").click()
+    cell.page.keyboard.press("Control+Enter")
 
 
 def play_again(page):

@@ -1,0 +1,286 @@
+"""Every lesson's panels, and its other widgets, in a real kernel under a storm of events.
+
+Cells and events are sent as JupyterLab sends them: a widget's messages go to a thread of their own,
+so that they arrive while cells run. COURSE_FOREGROUND is not set. `pytest -s` shows the counts.
+"""
+
+import ast
+import json
+import os
+import queue
+import random
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client import KernelManager
+from lesson_cells import NOTEBOOKS
+
+WITH_PANEL = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if "LivePanel(" in p.read_text()]
+LONG = 600  # events of a storm; a short one, on the first lesson, is made by default
+CASES = [
+    pytest.param((WITH_PANEL[0], 150), id=f"{WITH_PANEL[0].stem}-short"),
+    *[pytest.param((p, LONG), id=p.stem, marks=pytest.mark.hardening) for p in WITH_PANEL],
+]
+PATIENCE = 240  # seconds; for what takes seconds, since test machines are slow and shared
+LATE = (  # what ipykernel says, in its log alone, to an event that comes too late
+    "No such comm: ",  # its panel was closed
+    "index out of bounds",  # its player now offers fewer agents
+)
+
+
+class Kernel:
+    """A fresh kernel, and all that it complains of: errors and stderr, from whichever thread."""
+
+    def __init__(self, log):
+        self.manager, self.log = KernelManager(), log
+        env = {k: v for k, v in os.environ.items() if k != "COURSE_FOREGROUND"}
+        env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), env.get("PYTHONPATH", "")])
+        with open(log, "w") as stream:
+            self.manager.start_kernel(cwd=NOTEBOOKS, env=env, stdout=stream, stderr=stream)
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(PATIENCE)
+        self.complaints, self.events, self.thread = [], 0, None
+        self._closing = threading.Event()
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+        request = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(request)
+        self.thread = self.client.get_control_msg(timeout=PATIENCE)["content"]["subshell_id"]
+
+    def _listen(self):
+        while not self._closing.is_set():
+            try:
+                message = self.client.get_iopub_msg(timeout=0.2)
+            except queue.Empty:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "error":
+                self.complaints.append("\n".join(content["traceback"]))
+            elif message["msg_type"] == "stream" and content["name"] == "stderr":
+                self.complaints.append(content["text"])
+
+    def close(self):
+        self._closing.set()
+        self._listener.join()
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+    def send(self, kind, content, *, cell=None, thread=None):
+        message = self.client.session.msg(kind, content, metadata={"cellId": cell} if cell else {})
+        message["header"]["subshell_id"] = thread
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def reply(self, request, meanwhile):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                message = self.client.get_shell_msg(timeout=0.005)
+            except queue.Empty:
+                meanwhile()
+                continue
+            if message["parent_header"]["msg_id"] == request:
+                return message["content"]
+        raise TimeoutError(f"The kernel has not answered within {PATIENCE} seconds.")
+
+    def run(self, cell, meanwhile=lambda: None, *, name=None):
+        """Run a cell of a lesson; `meanwhile` is called again and again until it has ended."""
+        content = {"code": cell.source, "store_history": True, "stop_on_error": False}
+        return self.reply(self.send("execute_request", content, cell=name or cell.id), meanwhile)
+
+    def ask(self, call):
+        """What a call of a function in panels_in_kernel.py returns."""
+        question = {"answer": f"__import__('json').dumps(__import__('panels_in_kernel').{call})"}
+        content = {"code": "", "silent": True, "user_expressions": question}
+        answer = self.reply(self.send("execute_request", content), lambda: None)
+        answer = answer["user_expressions"]["answer"]
+        assert answer["status"] == "ok", "\n".join(answer["traceback"])
+        return json.loads(ast.literal_eval(answer["data"]["text/plain"]))
+
+    def work(self, widget, message):
+        """Work a widget, as a learner does on the page."""
+        self.events += 1
+        self.send("comm_msg", {"comm_id": widget, "data": message}, thread=self.thread)
+
+    def quiet(self):
+        """Wait until all events have been handled."""
+        request = self.send("kernel_info_request", {}, thread=self.thread)
+        self.reply(request, lambda: None)
+
+
+class Fire:
+    """A lesson that has been run to its end in a kernel, while its panels were moved."""
+
+    def __init__(self, path, events, kernel):
+        self.kernel, self.events, self.rng = kernel, events, random.Random(path.stem)
+        self.making, self.targets = [], []  # cells that make widgets; what there is to work
+        kernel.ask(f"shorten_all_runs({events // 15})")
+        cells = nbformat.read(path, as_version=4).cells
+        cells = [cell for cell in cells if cell.cell_type == "code"]
+        if events < LONG:  # as far as the first cell after the panel
+            cells = cells[: next(k for k, c in enumerate(cells) if "LivePanel(" in c.source) + 2]
+        for cell in cells:
+            before = len(self.targets)
+            self.run(cell, min(20, events // 10))
+            if len(self.targets) > before:
+                self.making.append(cell)
+        for cell in self.making:  # a second panel of each kind
+            self.run(cell, 0, name=f"{cell.id}-again")
+
+    def run(self, cell, events, name=None):
+        """Run a cell, with so many events while it runs."""
+        left = iter(range(events))
+        answer = self.kernel.run(
+            cell, lambda: next(left, None) is not None and self.event(), name=name
+        )
+        assert answer["status"] == "ok", f"{cell.source}\n{answer}"
+        self.kernel.quiet()
+        self.targets = self.kernel.ask("targets()")
+
+    def event(self, kinds=("control", "button", "reset")):
+        """Work something of a panel, seldom (playing an episode takes long) something else."""
+        wanted = ("plain",) if self.rng.random() < 0.02 else kinds
+        found = [target for target in self.targets if target[2] in wanted]
+        if found:
+            widget, messages, _ = self.rng.choice(found)
+            for _ in range(self.rng.choice([1, 1, 2])):
+                self.kernel.work(widget, self.rng.choice([messages[0], messages[-1], *messages]))
+        time.sleep(self.rng.choice([0, 0, 0.003, 0.01, 0.03]))
+
+    def storm(self, events, **kinds):
+        self.targets = self.kernel.ask("targets()")
+        for _ in range(events):
+            self.event(**kinds)
+
+    def settle(self):
+        """Reset each panel, move each control once more: all must end with just these values."""
+        self.storm(0)
+        for widget, messages, kind in self.targets:
+            if kind == "reset":
+                self.kernel.work(widget, messages[0])
+        last = {w: self.rng.choice(found) for w, found, kind in self.targets if kind == "control"}
+        for widget, message in last.items():
+            self.kernel.work(widget, message)
+        self.kernel.quiet()
+        standing = self.kernel.ask(f"standing({PATIENCE})")
+        assert standing
+        for words, states, faults in standing:
+            assert faults == [] and words.startswith("Finished."), (words, faults)
+            for widget, state in states.items():
+                for name, value in last[widget]["state"].items():
+                    assert state[name] == pytest.approx(value)
+
+    def nothing_more_than(self, before):
+        """Fails unless, once the updates under way have ended, no more is alive than before."""
+        self.until(lambda now: all(now[k] == before[k] for k in ("threads", "counts")), before)
+        assert self.kernel.ask("census()")["megabytes"] < before["megabytes"] + 30
+
+    def until(self, fits, *hints):
+        """Wait for a census that fits."""
+        end = time.monotonic() + PATIENCE / 10
+        while not fits(now := self.kernel.ask("census()")):
+            assert time.monotonic() < end, (*hints, now)
+
+    def silent(self, *expected):
+        """Whether the kernel has complained of nothing but what was expected."""
+        time.sleep(0.3)  # what is said reaches us later than what is answered
+        found = [
+            text
+            for text in self.kernel.complaints
+            if not any(e in text for e in (*LATE, *expected))
+        ]
+        lines = Path(self.kernel.log).read_text().splitlines()
+        found += [line for line in lines if "without encryption" not in line]
+        self.kernel.complaints.clear()
+        assert found == []
+        return True
+
+
+@pytest.fixture(scope="module", params=CASES)
+def fire(request, tmp_path_factory):
+    path, events = request.param
+    kernel = Kernel(tmp_path_factory.mktemp("kernel") / "log")
+    try:
+        yield Fire(path, events, kernel)
+        print(f"\n{path.stem}: {kernel.events} events")
+    finally:
+        kernel.close()
+
+
+def cell(source):
+    return nbformat.v4.new_code_cell(source)
+
+
+WAITING = cell(
+    "import panels_in_kernel\n"
+    "while True:\n"
+    "    [panel.wait() for panel in panels_in_kernel.panels()]"
+)
+TRAINING = cell(
+    "import panels_in_kernel\n"
+    "while True:\n"
+    "    [list(panel._train(**panel.values)) for panel in panels_in_kernel.panels()]"
+)
+CLOSING = cell("import panels_in_kernel\n[panel.close() for panel in panels_in_kernel.panels()]")
+
+
+def test_a_storm_ends_with_the_last_values_trained_to_the_end(fire):
+    fire.storm(fire.events)
+    fire.kernel.quiet()
+    for words, _, faults in fire.kernel.ask(f"standing({PATIENCE})"):
+        assert faults == [], words
+    fire.settle()
+    assert fire.silent()
+
+
+def test_the_same_numbers_in_lesson_and_panel_while_another_panel_trains(fire):
+    fire.settle()
+    assert fire.kernel.ask(f"replayed({PATIENCE})") == []
+    assert fire.silent()
+
+
+def test_an_interrupt_ends_the_cell_and_nothing_else(fire):
+    interrupt = fire.kernel.manager.interrupt_kernel
+    for busy in (WAITING, TRAINING, *fire.making):
+        timer = threading.Timer(fire.rng.choice([0.02, 0.1, 0.5]), interrupt)
+        timer.start()
+        fire.kernel.run(busy, fire.event)
+        timer.join()
+        interrupt()  # where no cell runs
+        time.sleep(0.1)
+        fire.storm(10)
+    for made in fire.making:  # go on
+        fire.run(made, 5)
+    fire.settle()
+    assert fire.silent("KeyboardInterrupt")
+
+
+def test_cells_run_again_and_panels_closed_while_they_train(fire):
+    before = fire.kernel.ask("census()")
+    for _ in range(fire.events // 50):
+        for made in fire.making:
+            fire.run(made, 3)
+    fire.settle()
+    fire.nothing_more_than(before)
+    assert fire.silent()
+
+
+def test_two_hundred_runs_leave_nothing_behind(fire):
+    runs = 200 if fire.events == LONG else 15
+    fire.kernel.ask(f"run_often({runs // 5}, 0)")
+    before = fire.kernel.ask("census()")
+    fire.kernel.ask(f"run_often({runs}, 1)")
+    fire.nothing_more_than(before)
+    assert fire.silent()
+
+
+def test_panels_closed_while_they_train_are_gone(fire):
+    fire.storm(20)
+    fire.run(CLOSING, 10)
+    assert fire.kernel.ask("panels()") == []
+    fire.until(lambda now: not now["counts"]["pictures"] and "(_work)" not in str(now["threads"]))
+    assert fire.silent()
