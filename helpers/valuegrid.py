@@ -1,10 +1,11 @@
-"""A live picture of a critic on the grid: its values beside the exact ones, and how far apart."""
+"""Pictures of a critic on a grid: its values beside the exact ones, and how far apart."""
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.patches import Rectangle
 
 from helpers.envs.gridworld import MOVES
 from helpers.plots import COLOURS, GHOSTS, RUN_NAMES, RUN_STYLES, LivePicture
@@ -12,6 +13,7 @@ from helpers.plots import COLOURS, GHOSTS, RUN_NAMES, RUN_STYLES, LivePicture
 # From orange-red over white to blue, so pale that black numbers stay readable on it.
 PALE = LinearSegmentedColormap.from_list("values", ["#eda27f", "#ffffff", "#7fb8d8"])
 SCALE = Normalize(-1, 1)
+LABELS = {"G": "goal", "T": "trap"}
 
 
 class Judged(NamedTuple):
@@ -41,27 +43,35 @@ class Judged(NamedTuple):
         )
 
 
-def draw_values(axes, values, policy=None, *, animated=False):
-    """Draw values [S] of a square grid as colours and numbers, and a policy [S, A] as arrows.
+def draw_values(axes, values, policy=None, *, cells=None, animated=False):
+    """Draw values [S] of a grid as colours and numbers, and a policy [S, A] as arrows.
 
     An arrow points where the policy drifts on average: long if it is sure, a dot if it is not; no
-    policy, no arrows. The last state is the goal. Colours end at -1 and 1. Returns the artists, in
-    the order in which they are drawn.
+    policy, no arrows. Colours end at -1 and 1.
+    cells: the letters of the map, as from envs.gridworld.map_cells; by default a square whose last
+        state is the goal.
+    Returns the artists that update_values takes, in the order in which they are drawn.
     """
-    size = round(len(values) ** 0.5)
-    axes.set(xticks=range(size), yticks=range(size), xlabel="x", ylabel="y")
+    cells = _square(len(values)) if cells is None else cells
+    height, width = cells.shape
+    axes.set(xticks=range(width), yticks=range(height), xlabel="x", ylabel="y")
     axes.grid(False)
-    y, x = np.divmod(np.arange(size**2), size)
-    image = axes.imshow(np.zeros((size, size)), cmap=PALE, norm=SCALE, origin="lower")
+    closed = np.isin(cells, list("GT#"))
+    for y, x in np.argwhere(cells == "#"):
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color="0.35", lw=0))
+    image = axes.imshow(np.ma.array(closed * 0.0, mask=closed), cmap=PALE, norm=SCALE)
+    axes.invert_yaxis()
     small = {"ha": "center", "va": "center", "fontsize": 8}
-    texts = [axes.text(i, j + 0.3, "", **small) for i, j in zip(x[:-1], y[:-1])]
-    still = np.zeros(size**2 - 1)
+    y, x = (~closed).nonzero()
+    texts = [axes.text(i, j + 0.3, "", **small) for i, j in zip(x, y)]
     arrows = axes.quiver(
-        x[:-1], y[:-1] - 0.14, still, still, pivot="mid", units="xy", scale=2.3, width=0.05
+        x, y - 0.14, 0.0 * x, 0.0 * y, pivot="mid", units="xy", scale=2.3, width=0.05
     )
     arrows.set_visible(policy is not None)
-    goal = axes.text(size - 1, size - 1, "goal", **small)
-    artists = [image, *texts, arrows, goal]
+    for letter, label in LABELS.items():
+        for y, x in np.argwhere(cells == letter):
+            axes.text(x, y, label, **small)
+    artists = [image, arrows, *texts]
     for artist in artists:
         artist.set_animated(animated)
     update_values(artists, values, policy)
@@ -70,29 +80,62 @@ def draw_values(axes, values, policy=None, *, animated=False):
 
 def update_values(artists, values, policy=None):
     """Put new values and a new policy into the artists that draw_values returned."""
-    image, *texts, arrows, _ = artists
-    values = np.asarray(values)
-    image.set_data(np.append(values[:-1], 0).reshape(image.get_array().shape))
-    for text, value in zip(texts, values):
+    image, arrows, *texts = artists
+    closed = image.get_array().mask
+    numbers = np.asarray(values).reshape(closed.shape)
+    image.set_data(np.ma.array(numbers, mask=closed))
+    for text, value in zip(texts, numbers[~closed]):
         text.set_text(f"{value:.2f}" if abs(value) < 99.5 else f"{value:.0e}")
     if policy is not None:
-        drift = np.asarray(policy)[:-1] @ np.array(MOVES)
+        drift = np.asarray(policy)[~closed.ravel()] @ np.array(MOVES)
         arrows.set_UVC(*drift.T)
+
+
+def _square(states):
+    size = round(states**0.5)
+    return np.array([*"." * (states - 1), "G"]).reshape(size, size)
+
+
+class ValueFrames(LivePicture):
+    """Three grids side by side for a Judged item: the critic's V, the exact V of its policy, and
+    the best V there is (best: [S]), each with the arrows of its policy, best_policy [S, A].
+
+    cells: the letters of the map. agent: the number of the agent that is shown.
+    """
+
+    def __init__(self, best, best_policy, cells, *, agent=0):
+        super().__init__(width=9.2, height=2.9)
+        self._agent = agent
+        left, middle, right = self.figure.subplots(1, 3)
+        blank = np.zeros(cells.size), best_policy
+        self._grids = [draw_values(a, *blank, cells=cells, animated=True) for a in (left, middle)]
+        draw_values(right, best, best_policy, cells=cells)
+        for axes, title in zip(
+            (left, middle, right), ("the critic's V", "exact V of its policy", "best V")
+        ):
+            axes.set_title(title, fontsize=10)
+        self.moving = [artist for artists in self._grids for artist in artists]
+
+    def add(self, item):
+        """Show this Judged."""
+        for artists, values in zip(self._grids, (item.critic, item.exact)):
+            update_values(artists, values[self._agent], item.policy[self._agent])
 
 
 class ValueGrid(LivePicture):
     """Picture of Judged items. Agent 0's critic and its exact V as grids; for all agents, how good
     the policy is (exact V of the start) and how wrong the critic is, agents as thin lines, up to
-    three earlier runs as ghosts.
+    three earlier runs as ghosts. cells: as for draw_values, 5 by 5 by default. Start: state 0.
     """
 
-    def __init__(self, *, highest_error=1.5):
+    def __init__(self, *, cells=None, highest_error=1.5):
         super().__init__(width=9.2, height=3.9)
+        cells = _square(25) if cells is None else cells
         axes = self.figure.subplot_mosaic("ABC;ABD", width_ratios=(1, 1, 1.15))
         self.figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
         grids, self._curves = (axes["A"], axes["B"]), (axes["C"], axes["D"])
-        blank = np.zeros(25), np.full((25, 4), 0.25)
-        self._grids = [draw_values(a, *blank, animated=True) for a in grids]
+        blank = np.zeros(cells.size), np.full((cells.size, 4), 0.25)
+        self._grids = [draw_values(a, *blank, cells=cells, animated=True) for a in grids]
         grids[0].set_title("the critic's V (first agent)", fontsize=10)
         grids[1].set_title("exact V of its policy", fontsize=10)
         self._curves[0].set(ylim=(-1.05, 1.0), ylabel="exact V(start)", xticklabels=[])

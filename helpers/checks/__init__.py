@@ -6,24 +6,44 @@ from helpers.checks.lesson_02 import discounted_returns, reinforce_loss, repaire
 from helpers.checks.lesson_03 import actor_critic_losses, td_error, undetached
 from helpers.checks.lesson_04 import generalised_advantages, masked_policy_loss, repaired_gae
 from helpers.checks.lesson_05 import entropy_gradient, repaired_bonus, soft_optimal
+from helpers.checks.lesson_06 import outcome_losses, regret, repaired_advantages
+from helpers.checks.lesson_07 import (
+    agent_loss,
+    arrival_times,
+    four_moves,
+    repaired_film,
+    slip_row,
+)
+from helpers.checks.lesson_08 import backed_up, repaired_replies, updated_belief
 
 __all__ = [
     "actor_critic_losses",
+    "agent_loss",
+    "arrival_times",
+    "backed_up",
     "discounted_returns",
     "entropy_gradient",
     "expectation",
+    "four_moves",
     "generalised_advantages",
     "masked_policy_loss",
     "monte_carlo_gradient",
+    "outcome_losses",
+    "regret",
     "reinforce_loss",
+    "repaired_advantages",
     "repaired_bonus",
+    "repaired_film",
     "repaired_gae",
     "repaired_gradient",
     "repaired_loss",
+    "repaired_replies",
     "score",
+    "slip_row",
     "slope",
     "soft_optimal",
     "td_error",
     "totals_per_environment",
     "undetached",
+    "updated_belief",
 ]

@@ -1,15 +1,23 @@
 """The course's own environments. Importing this registers them with Gymnasium:
 
 gymnasium.make("GridWorld-v0", size=5), gymnasium.make_vec("GridWorld-v0", num_envs=8).
-Each is a finite problem kept as one table, which helpers.exact solves: see corridor and gridworld.
+Each is a finite problem kept as one table, which helpers.exact solves; but for ToolTasks, whose
+states are texts.
 """
 
 import gymnasium
 
-for name, module in (("ShortCorridor", "corridor"), ("GridWorld", "gridworld")):
+for name, module, steps in (
+    ("ShortCorridor", "corridor", 1000),
+    ("GridWorld", "gridworld", 1000),
+    ("TrapGridWorld", "gridworld", 200),
+    ("ToolTasks", "tool_tasks", 20),
+    ("SupportChat", "support", 1000),
+    ("SupportHistory", "support", 1000),
+):
     gymnasium.register(
         f"{name}-v0",
         entry_point=f"helpers.envs.{module}:{name}",
         vector_entry_point=f"helpers.envs.{module}:{name}Vector",
-        max_episode_steps=1000,
+        max_episode_steps=steps,
     )

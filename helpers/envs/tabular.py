@@ -15,6 +15,12 @@ from helpers.errors import SlipError, check_count, check_shape
 from helpers.exact import check_mdp
 
 AGENT, GOAL, FLOOR = (0, 114, 178), (230, 159, 0), (235, 235, 235)  # Okabe and Ito's palette
+COLOURS = {
+    "A": AGENT,
+    "G": GOAL,
+    "T": (213, 94, 0),
+    "#": (80, 80, 80),
+}  # of all other letters: FLOOR
 CELL_PIXELS = 32
 
 
@@ -24,16 +30,19 @@ class TabularEnv(gymnasium.Env):
     mdp: an exact.MDP. observations: [S, F] float32, row s is what the agent sees in state s.
     layout: (rows, columns) with S = rows * columns, to draw state s at row s // columns counted
         from the bottom; one row by default.
-    render_mode: "ansi" (text; A the agent, G an end) or "rgb_array" (32 by 32 pixels a cell).
+    marks: a letter for each state, drawn in its place: G a goal, T a trap, # a wall, . or another
+        letter the floor. By default G where an episode ends and . elsewhere.
+    render_mode: "ansi" (text; A the agent) or "rgb_array" (32 by 32 pixels a cell).
     There is no time limit: gymnasium.make wraps one around it.
     """
 
     metadata: ClassVar = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
 
-    def __init__(self, mdp, observations, *, layout=None, render_mode=None):
+    def __init__(self, mdp, observations, *, layout=None, marks=None, render_mode=None):
         self._table = _Table(mdp, observations)
         self.observation_space, self.action_space = self._table.spaces()
         self.layout = layout or (1, len(self._table.terminal))
+        self.marks = marks or "".join(".G"[end] for end in self._table.terminal.astype(int))
         self.render_mode = render_mode
         self.state = None
 
@@ -51,12 +60,12 @@ class TabularEnv(gymnasium.Env):
         return observation, float(reward), bool(self._table.terminal[self.state]), False, {}
 
     def render(self):
-        cells = self._table.terminal.astype(int)
-        cells[self.state] = 2
-        rows = cells.reshape(self.layout)[::-1]
+        marks = np.array(list(self.marks))
+        marks[self.state] = "A"
+        rows = marks.reshape(self.layout)[::-1]
         if self.render_mode == "ansi":
-            return "\n".join(" ".join(".GA"[cell] for cell in row) for row in rows)
-        picture = np.array([FLOOR, GOAL, AGENT], np.uint8)[rows]
+            return "\n".join(" ".join(row) for row in rows)
+        picture = np.array([[COLOURS.get(m, FLOOR) for m in row] for row in rows], np.uint8)
         picture = picture.repeat(CELL_PIXELS, 0).repeat(CELL_PIXELS, 1)
         picture[::CELL_PIXELS] = picture[:, ::CELL_PIXELS] = 255  # lines between the cells
         return picture

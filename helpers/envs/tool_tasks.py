@@ -1,0 +1,238 @@
+"""Requests as an environment: read one, choose a tool, be paid if its answer is what was wanted."""
+
+import re
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from helpers.envs.tool_phrases import draw_task
+from helpers.errors import SlipError, check_count, check_shape
+from helpers.tools import TOOLS, answered
+
+NAMES = tuple(TOOLS)
+PERSON = NAMES.index("person")
+COSTS = np.array([0.02, 0.04, 0.04, 0.04, 0.02, 0.5])  # of one call, in the order of NAMES
+RIGHT, WRONG = 1.0, -0.1  # reward of an answer, before the tool's cost
+FEATURES = 512
+SIZES = {False: 8000, True: 1000}  # requests with training and with held-out phrasings
+
+_vectoriser = HashingVectorizer(
+    n_features=FEATURES,
+    preprocessor=lambda text: re.sub(r"\d", "0", text[:2000].lower()),
+    token_pattern=r"[^\W\d]+|\S",  # words, and every other sign by itself
+    ngram_range=(1, 2),
+    dtype=np.float32,
+)
+
+
+class TaskSet(NamedTuple):
+    """N requests with what each tool makes of them; M is the most meanings that one can have."""
+
+    texts: list
+    kinds: list
+    answers: list  # of N tuples: the wanted answer for each meaning
+    embeddings: np.ndarray  # [N, 512] float32
+    meanings: np.ndarray  # [N, M] probabilities
+    right: np.ndarray  # [N, M, tools] bool: the tool's answer is the wanted one
+    answered: np.ndarray  # [N, tools] bool: the tool gave something that looks like an answer
+
+
+def embed(texts):
+    """Texts as vectors of length 1: [N, 512] float32.
+
+    Each word, sign and pair of neighbours is hashed to one of 512 places, and counts +1 or -1 there.
+    All digits look alike; of a text only the first 2000 characters are read.
+    """
+    return _vectoriser.transform(texts).toarray()
+
+
+def same_answer(said, wanted):
+    """Whether a tool's text gives the wanted answer: a number to 1 part in 1000, else the words."""
+    if isinstance(wanted, str):
+        return said.casefold() == wanted.casefold()
+    number = re.match(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?", said)
+    return bool(number) and abs(float(number[0]) - wanted) <= 1e-3 * abs(wanted) + 1e-9
+
+
+@lru_cache
+def task_set(held_out=False, seed=0):
+    """A TaskSet drawn with `seed`: 8000 requests for training, or 1000 in held-out phrasings.
+
+    Each tool runs on each request. The person is asked in earnest here, and knows what was meant.
+    """
+    rng = np.random.default_rng([seed, held_out])
+    tasks = [draw_task(rng, held_out) for _ in range(SIZES[held_out])]
+    most = max(len(task.meanings) for task in tasks)
+    meanings = np.zeros((len(tasks), most))
+    right = np.zeros((len(tasks), most, len(NAMES)), bool)
+    says = [[tool(task.text) for tool in TOOLS.values()] for task in tasks]
+    for n, task in enumerate(tasks):
+        for m, (wanted, chance) in enumerate(task.meanings):
+            meanings[n, m] = chance
+            right[n, m] = [same_answer(said, wanted) for said in says[n]]
+    right[..., PERSON] = True
+    looks = np.array([[answered(said) for said in row] for row in says])
+    looks[:, PERSON] = True
+    texts, kinds = [task.text for task in tasks], [task.kind for task in tasks]
+    answers = [tuple(wanted for wanted, _ in task.meanings) for task in tasks]
+    return TaskSet(texts, kinds, answers, embed(texts), meanings, right, looks)
+
+
+def chances(tasks):
+    """Probability that each tool's answer is the wanted one, over what may be meant: [N, tools]."""
+    return np.einsum("nm,nmt->nt", tasks.meanings, tasks.right)
+
+
+def expected_rewards(tasks, costs=COSTS):
+    """Expected reward of one call: [N, tools]. What an oracle would know that reads no minds."""
+    chance = chances(tasks)
+    return RIGHT * chance + WRONG * (1 - chance) - costs
+
+
+class ToolTasks(gymnasium.Env):
+    """One request an episode; registered as ToolTasks-v0, which truncates after 20 calls.
+
+    Observation: the request's embedding, [512] in [-1, 1]; with retry, six numbers more, 1 for each
+        tool that was called in vain. Action: the number of a tool in NAMES.
+    Reward: 1 if its answer is right, else -0.1, minus the tool's cost.
+    The episode ends after one call. With retry it goes on until an answer is right.
+
+    held_out: requests in phrasings that training never uses. person_cost: 0.5, or another.
+    pay: "right", or "answered": 1 for whatever looks like an answer (a mistake, on purpose).
+    render_mode "ansi": the request, and what the tools said. Raises SlipError for other settings.
+    """
+
+    metadata: ClassVar = {"render_modes": ["ansi"], "render_fps": 1}
+
+    def __init__(self, render_mode=None, **settings):
+        self._game = _Game(**settings)
+        self.observation_space, self.action_space = self._game.spaces()
+        self.render_mode = render_mode
+        self._over = True
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._state = self._game.first(1, self.np_random)
+        self._over, self._said = False, []
+        return self._game.observe(self._state)[0], {}
+
+    def step(self, action):
+        if self._over:
+            raise SlipError("No episode is running: call reset() before step().")
+        actions = self._game.check_actions(np.asarray(action), ())[None]
+        self._state, rewards, ended = self._game.move(self._state, actions)
+        self._said.append(self._answer(NAMES[actions[0]]))
+        self._over = bool(ended[0])
+        return self._game.observe(self._state)[0], float(rewards[0]), self._over, False, {}
+
+    def render(self):
+        return "\n".join([self._game.tasks.texts[self._state.task[0]], *self._said])
+
+    def _answer(self, name):
+        task, meaning = self._state.task[0], self._state.meaning[0]
+        if name == "person":
+            return f"person: {self._game.tasks.answers[task][meaning]}"
+        return f"{name}: {TOOLS[name](self._game.tasks.texts[task])}"
+
+
+class ToolTasksVector(VectorEnv):
+    """num_envs requests at a time, in NumPy; settings as for ToolTasks. NEXT_STEP reset."""
+
+    metadata: ClassVar = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(self, num_envs, max_episode_steps=None, **settings):
+        check_count("num_envs", num_envs)
+        self.num_envs, self._most_calls = num_envs, max_episode_steps or np.inf
+        self._game = _Game(**settings)
+        self.single_observation_space, self.single_action_space = self._game.spaces()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._state = None
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._state = self._game.first(self.num_envs, self.np_random)
+        self._calls, self._ended = np.zeros(self.num_envs, int), np.zeros(self.num_envs, bool)
+        return self._game.observe(self._state), {}
+
+    def step(self, actions):
+        if self._state is None:
+            raise SlipError("No episode is running: call reset() before step().")
+        resets = self._ended
+        actions = self._game.check_actions(np.asarray(actions), (self.num_envs,), ignored=resets)
+        state, rewards, terminated = self._game.move(self._state, np.where(resets, 0, actions))
+        self._calls += 1
+        if resets.any():
+            for old, new in zip(state, self._game.first(resets.sum(), self.np_random)):
+                old[resets] = new
+            rewards[resets], terminated[resets], self._calls[resets] = 0, False, 0
+        self._state = state
+        truncated = ~terminated & (self._calls >= self._most_calls)
+        self._ended = terminated | truncated
+        return self._game.observe(state), rewards, terminated, truncated, {}
+
+
+class _State(NamedTuple):
+    """Where B episodes stand."""
+
+    task: np.ndarray  # [B] its number
+    meaning: np.ndarray  # [B] what the asker means
+    failed: np.ndarray  # [B, tools] bool: called in vain
+
+
+class _Game:
+    """The rules, for any number of episodes: what both forms of the environment are made of."""
+
+    def __init__(self, held_out=False, retry=False, person_cost=0.5, pay="right"):
+        if not (
+            isinstance(person_cost, int | float) and np.isfinite(person_cost) and person_cost >= 0
+        ):
+            raise SlipError(f"person_cost must be a number of at least 0, but is {person_cost!r}.")
+        if pay not in ("right", "answered"):
+            raise SlipError(f'pay must be "right" or "answered", but is {pay!r}.')
+        self.tasks, self.retry, self.pay = task_set(bool(held_out)), bool(retry), pay
+        self.costs = costs_with(person_cost)
+        self._cumulative = self.tasks.meanings.cumsum(1)
+
+    def spaces(self):
+        width = FEATURES + self.retry * len(NAMES)
+        return Box(-1, 1, (width,), np.float32), Discrete(len(NAMES))
+
+    def first(self, count, generator):
+        task = generator.integers(len(self.tasks.texts), size=count)
+        meaning = (self._cumulative[task] <= generator.random((count, 1))).sum(1)
+        meaning = np.minimum(meaning, self._cumulative.shape[1] - 1)
+        return _State(task, meaning, np.zeros((count, len(NAMES)), bool))
+
+    def move(self, state, actions):
+        """The states after these calls, with rewards and whether the episodes are over."""
+        task, meaning, failed = (part.copy() for part in state)
+        right = self.tasks.right[task, meaning, actions]
+        paid = right if self.pay == "right" else self.tasks.answered[task, actions]
+        rewards = np.where(paid, RIGHT, WRONG) - self.costs[actions]
+        failed[np.arange(len(task)), actions] |= ~right
+        return _State(task, meaning, failed), rewards, right | (not self.retry)
+
+    def observe(self, state):
+        seen = self.tasks.embeddings[state.task]
+        return np.hstack([seen, state.failed.astype(np.float32)]) if self.retry else seen
+
+    def check_actions(self, actions, shape, ignored=False):
+        check_shape("actions", actions, shape, "one for each environment")
+        whole = actions.dtype.kind in "iu"
+        if not (whole and (((actions >= 0) & (actions < len(NAMES))) | ignored).all()):
+            raise SlipError(
+                f"An action must be a whole number from 0 to {len(NAMES) - 1}, but got {actions}."
+            )
+        return actions
+
+
+def costs_with(person_cost):
+    """The tools' costs, with another price of a person: [tools]."""
+    return np.append(COSTS[:PERSON], person_cost)

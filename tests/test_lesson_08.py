@@ -1,0 +1,371 @@
+"""Lesson 08: each of its numbers by a second way that shares no code with the lesson's."""
+
+import itertools
+import math
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from helpers import exact
+from helpers.chatpicture import ON_AND_ON, Strip, describe, price_sliders, regions
+
+PATH = Path(__file__).parent.parent / "notebooks" / "08_daily_challenge_chatbot.ipynb"
+CELLS = nbformat.read(PATH, as_version=4).cells
+
+
+def run_cells(*ids):
+    """What the lesson's cells of these ids define."""
+    source = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
+    names = {}
+    for name in ids:
+        exec(source[name], names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    return run_cells("imports", "three-ways", "backup", "borders", "settings", "solve", "outcome")
+
+
+@pytest.fixture(scope="module")
+def agents(lesson):
+    cells = (
+        "histories",
+        "best-of-each",
+        "judge",
+        "learn-seeing",
+        "permutation-test",
+        "learn",
+        "train",
+    )
+    source = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
+    names = dict(lesson)
+    names["V"] = exact.optimal_values(names["mdp"], 1.0)
+    for name in (*cells, "dial-policy", "dial-play", "dial-gradient", "dial-check", "dial-learn"):
+        exec(source[name], names)
+    exec("from helpers.envs.support import view", names)
+    for name in ("gradient-with", "critics", "greedy", "learn-from", "improve"):
+        exec(source[name], names)
+    return names
+
+
+# --- sections 1 and 2 ----------------------------------------------------------------------------
+
+
+def posterior(replies, accuracy=0.8, b=0.5):
+    """By enumeration of what each intent makes of the replies."""
+    if_1 = math.prod(accuracy if reply == 1 else 1 - accuracy for reply in replies)
+    if_2 = math.prod(1 - accuracy if reply == 1 else accuracy for reply in replies)
+    return b * if_1 / (b * if_1 + (1 - b) * if_2)
+
+
+def test_shares_of_customers_are_beliefs():
+    share = run_cells("imports", "customers", "share")["share_of_1"]
+    for length in (1, 2, 3):
+        for replies in itertools.product([1, 2], repeat=length):
+            assert share(*replies) == pytest.approx(posterior(replies), abs=0.02)
+
+
+def best_with(questions, b, setting):
+    """Value of b if so many questions are allowed, by plain recursion over replies."""
+    q, c, w, e = setting.values()
+    sure = max(b, 1 - b)
+    stop = max(sure - w * (1 - sure), -e)
+    if questions == 0:
+        return stop
+    says_1 = b * q + (1 - b) * (1 - q)
+    up, down = b * q / says_1, b * (1 - q) / (1 - says_1)
+    after = best_with(questions - 1, up, setting), best_with(questions - 1, down, setting)
+    return max(stop, -c + says_1 * after[0] + (1 - says_1) * after[1])
+
+
+@pytest.mark.parametrize("name", ["CLEAR", "VAGUE"])
+def test_each_step_of_the_panel_allows_one_question_more(lesson, name):
+    setting = lesson[name]
+    for questions, stage in enumerate(itertools.islice(lesson["solve"](**setting), 9)):
+        for s in range(0, len(stage.beliefs), 9):
+            expected = best_with(questions, stage.beliefs[s], setting)
+            assert stage.values[s] == pytest.approx(expected, abs=1e-9)
+
+
+def test_values_that_the_text_states(lesson):
+    assert best_with(0, 0.5, lesson["CLEAR"]) == -0.2
+    for questions, value in [(1, 0.3), (2, 0.3), (3, 0.456), (5, 0.50592), (10, 0.52701)]:
+        assert best_with(questions, 0.5, lesson["CLEAR"]) == pytest.approx(value, abs=5e-6)
+    assert np.allclose(lesson["borders"](lesson["CLEAR"]), [0.0880, 0.9120], atol=5e-5)
+    assert np.allclose(lesson["borders"](lesson["VAGUE"]), [0.241, 0.381, 0.619, 0.759], atol=5e-4)
+
+
+def served(lesson, low, high, count=400_000):
+    """Customers of the table's first beliefs, asked while theirs is within (low, high): by chance."""
+    rng, q, first = np.random.default_rng(5), 0.8, lesson["mdp"].start[:-3].numpy()
+    b = rng.choice(lesson["beliefs"][:-3], count, p=first / first.sum())
+    wants_1, asked = rng.random(count) < b, np.zeros(count, int)
+    while (running := (b > low) & (b < high)).any():
+        if_1 = np.where(rng.random(count) < q, wants_1, ~wants_1)
+        likelihood = np.where(if_1, q, 1 - q)
+        b = np.where(running, b * likelihood / (b * likelihood + (1 - b) * (1 - likelihood)), b)
+        asked += running
+    return ((b > 0.5) == wants_1).mean(), asked.mean()
+
+
+def test_the_share_solved_and_the_questions_of_the_best_bot(lesson):
+    *_, end = lesson["solve"](**lesson["CLEAR"])
+    share, asked = served(lesson, 0.088, 0.912)
+    assert end.solved == pytest.approx(share, abs=0.002)
+    assert end.asked == pytest.approx(asked, abs=0.015)
+    *_, end = lesson["solve"](**lesson["CLEAR"] | {"gamma": 0.8})
+    share, asked = served(lesson, *[edge for _, edge, _ in regions(end.beliefs, end.best)][1:])
+    assert end.asked == pytest.approx(asked, abs=0.015)
+
+
+def test_answers_of_the_first_panel(lesson):
+    def end(**change):
+        *_, stage = lesson["solve"](**lesson["CLEAR"] | change)
+        return stage
+
+    usual = end()
+    assert end(accuracy=0.6).asked < 0.1 < usual.asked
+    assert end(accuracy=0.5).asked < 1e-3 and 0.9 < end(accuracy=1.0).asked < 1
+    assert end(wrong_price=0.0).asked == pytest.approx(0.68, abs=0.005)
+    free = end(escalation_cost=0.0)
+    assert np.array_equal(free.best, usual.best) and np.allclose(free.values, usual.values)
+    assert end(gamma=0.8).asked == pytest.approx(usual.asked / 2, abs=0.1)
+    assert end(question_cost=0.02).solved > 0.99 > end(question_cost=0.025).solved
+    heavy, dear = end(wrong_price=6.0), end(question_cost=0.1 * 3 / 7)
+    assert np.array_equal(heavy.best, dear.best) and heavy.asked == pytest.approx(dear.asked)
+
+
+# --- the state and the reward --------------------------------------------------------------------
+
+
+def majority(n, q=0.8):
+    """P(the majority of n replies is right), ties broken by a coin."""
+    chance = lambda k: math.comb(n, k) * q**k * (1 - q) ** (n - k)  # noqa: E731
+    return sum(chance(k) for k in range(n + 1) if 2 * k > n) + (
+        chance(n // 2) / 2 if n % 2 == 0 else 0
+    )
+
+
+def test_what_is_possible_with_each_state(agents):
+    by_count = [majority(n) * 3 - 2 - 0.1 * n for n in range(8)]
+    assert np.allclose(agents["by_count"], by_count)
+    assert max(by_count) == by_count[3] == pytest.approx(0.388, abs=5e-4)
+    stopping = [
+        sum(x * (1 - x) ** (n - 1) * (majority(n) * 3 - 2 - 0.1 * n) for n in range(1, 60))
+        for x in np.linspace(0.05, 1, 20)
+    ]
+    assert np.allclose(agents["by_chance"][4:], stopping[4:], atol=0.002)
+    assert max(stopping) == pytest.approx(0.3)
+    assert agents["best"]["belief"] == pytest.approx(0.52941, abs=5e-6)
+
+
+def test_rewards_that_are_hacked(lesson):
+    chat = run_cells("imports", "backup", "borders", "settings", "rewards")
+    for change in ({"mistake": 1.0, "person": 0.0}, dict(right=0.0, mistake=0.0, person=0.0)):
+        table, b = chat["chat_that_pays"](**change)
+        worth = lesson["backup"](table, exact.optimal_values(table, 1.0))
+        *_, share, asked = lesson["outcome"](table, b, worth)
+        assert share == pytest.approx(0.75, abs=0.002) and asked < 1e-3  # E max(b, 1 - b) = 3/4
+    table, b = chat["chat_that_pays"]()
+    assert torch.equal(table.rewards, lesson["mdp"].rewards)
+
+
+# --- the actions ---------------------------------------------------------------------------------
+
+
+def test_a_drawn_threshold_is_a_discrete_policy(agents):
+    rng, sure = np.random.default_rng(0), np.array([0.6, 0.8, 0.95])
+    drawn = (sure[:, None] >= 0.8 + 0.1 * rng.normal(size=(3, 100_000))).mean(1)
+    policy = agents["dial_policy"](torch.from_numpy(sure), 0.8, 0.1)
+    assert np.allclose(policy[:, 0], drawn, atol=0.006) and torch.allclose(
+        policy.sum(1), torch.ones(3).double()
+    )
+
+
+def test_the_dials_gradient(agents):
+    J = lambda mu, log_sigma: exact.objective(  # noqa: E731
+        agents["mdp"],
+        agents["dial_policy"](agents["certainty"](agents["beliefs"]), mu, math.exp(log_sigma)),
+        1.0,
+    ).item()
+    h, mu, s = 1e-5, 0.8, math.log(0.1)
+    slopes = (J(mu + h, s) - J(mu - h, s)) / (2 * h), (J(mu, s + h) - J(mu, s - h)) / (2 * h)
+    assert np.allclose(agents["true_gradient"], slopes, atol=1e-6)
+    assert np.allclose(agents["sampled"], slopes, atol=0.04)
+
+
+def test_one_threshold_is_enough_where_replies_are_clear_and_not_where_vague(lesson):
+    for name, lost in [("CLEAR", 0.0), ("VAGUE", 0.0317)]:
+        table, b = lesson["support_chat"](**lesson[name])
+        sure = np.nan_to_num(np.maximum(b, 1 - b), nan=1)
+        best = table.start @ exact.optimal_values(table, 1.0)
+        values = []
+        for level in np.unique(sure[:-3]):
+            policy = np.stack([sure >= level, sure < level, 0 * sure], -1).astype(float)
+            values.append(exact.objective(table, policy, 1.0))
+        assert (best - max(values)).item() == pytest.approx(lost, abs=5e-4)
+
+
+# --- the critic ----------------------------------------------------------------------------------
+
+
+def test_a_constant_error_is_a_fine_on_ending(agents):
+    mdp, third = agents["mdp"], agents["third"]
+    rng, h = np.random.default_rng(0), 0.3
+    P, R, V = mdp.transitions.numpy(), mdp.rewards.numpy(), agents["V_third"].numpy()
+    over = mdp.terminal.numpy()
+    for s in rng.choice(len(over) - 3, 10, replace=False):
+        for a in range(3):
+            errors = [p * (h * (not over[t]) - h) for t, p in enumerate(P[s, a])]
+            delta = sum(
+                p * (R[s, a, t] + (V[t] + h) * (not over[t])) for t, p in enumerate(P[s, a])
+            )
+            assert sum(errors) == pytest.approx(0.0 if a == 1 else -h)
+            assert delta - V[s] - h == pytest.approx(
+                (agents["Q_third"][s, a] - V[s]).item() + sum(errors)
+            )
+    assert third.shape == agents["Q_third"].shape
+
+
+def test_rosier_than_a_question_costs_and_it_never_stops(agents):
+    truth, small = agents["truth"], agents["small"]
+    for error in (0.05, 0.099, 0.101, 0.2):
+        actions = agents["backup"](small, truth + error)[4:-7].argmax(
+            1
+        )  # its ends hold replies back
+        assert bool((actions == 1).all()) == (error > 0.1)
+    lost = {name: agents["backup"](small, c).argmax(1) for name, c in agents["CRITICS"].items()}
+    lost = {name: torch.nn.functional.one_hot(a, 3).double() for name, a in lost.items()}
+    assert agents["lost_by"](lost["-0.5 everywhere"]) == pytest.approx(0.1524, abs=1e-4)
+    assert abs(agents["lost_by"](lost["right"])) < 1e-12
+
+
+# --- the exercise, the pictures, the sliders -----------------------------------------------------
+
+
+def test_the_planted_bug_leaves_single_replies_alone():
+    suspect = run_cells("imports", "suspect")["suspect_replies"]
+    luck = torch.rand(300_000, 4, generator=torch.Generator().manual_seed(3))
+    for b in (0.5, 0.8):
+        replies = suspect(torch.full([300_000], b), luck, 0.8)
+        assert torch.allclose(replies.mean(0), torch.tensor(0.8 * b + 0.2 * (1 - b)), atol=0.005)
+    agree = (suspect(torch.full([300_000], 0.5), luck, 0.8)[:, :2].diff() == 0).float().mean()
+    assert agree.item() == pytest.approx(0.5, abs=0.01)
+    assert 0.8**2 + 0.2**2 == pytest.approx(0.68)
+
+
+def test_regions_and_their_words():
+    beliefs, best = np.array([0.1, 0.3, 0.5, 0.7, 0.9]), np.array([0, 1, 1, 2, 0])
+    found = regions(beliefs, best)
+    assert [int(a) for a, _, _ in found] == [0, 1, 2, 0]
+    assert np.allclose([high for _, _, high in found], [0.2, 0.6, 0.8, 1.0])
+    assert describe(beliefs, best) == "clarify from 0.20 to 0.60, escalate from 0.60 to 0.80"
+    assert describe(beliefs, 0 * best) == "answer at once, whatever the belief"
+
+
+def test_a_strip_shows_the_regions():
+    from matplotlib.figure import Figure
+
+    strip = Strip(Figure().subplots(), 0, 1)
+    strip.set(np.array([0.1, 0.3, 0.5, 0.7, 0.9]), np.array([0, 1, 1, 2, 0]))
+    image, *letters = strip.artists
+    pixels = image.get_array()[0]
+    assert len(np.unique(pixels, axis=0)) == 3 and (pixels[0] == pixels[-1]).all()
+    assert [t.get_text() for t in letters if t.get_visible()] == ["a", "c", "e", "a"]
+
+
+NAMES = list(price_sliders())
+SLIDER_ENDS = list(itertools.product(*[(s.min, s.max) for s in price_sliders().values()]))
+
+
+@pytest.mark.parametrize("ends", SLIDER_ENDS, ids=str)
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_every_end_of_the_first_panels_sliders(lesson, gamma, ends):
+    for stage in lesson["solve"](gamma=gamma, **dict(zip(NAMES, ends))):
+        assert np.isfinite(stage.values).all() and "nan" not in stage.words()
+    assert stage.fraction == 1 and 0 <= stage.solved <= 1
+
+
+@pytest.mark.parametrize("ends", SLIDER_ENDS[::3], ids=str)
+@pytest.mark.parametrize(
+    ("gamma", "lr", "coef"), [(0.0, 1.0, 0.0), (1.0, 1e-4, 0.3), (1.0, 1.0, 0.3)]
+)
+def test_every_end_of_the_second_panels_sliders(agents, monkeypatch, gamma, lr, coef, ends):
+    monkeypatch.setitem(agents["NETWORK"], "total_steps", 8_000)
+    for item in agents["train"](gamma, lr, coef, 1, 0, **dict(zip(NAMES, ends))):
+        assert item.values.isfinite().all() and "nan" not in item.words()
+    assert item.fraction == 1 and np.allclose(item.policy.sum(1), 1, atol=1e-5)
+
+
+def test_words_of_agents_that_never_stop(agents):
+    *_, item = agents["train"](
+        agents=1, accuracy=0.8, question_cost=0.6, wrong_price=0.0, escalation_cost=1.0, lr=1e-4
+    )
+    assert "Value lost" in item.words()
+    endless = item._replace(asked=torch.tensor([ON_AND_ON + 1]))
+    assert "1 of 1 agents ask on and on" in endless.words()
+
+
+# --- what agents do, with seeds that the lesson does not show ------------------------------------
+
+
+@pytest.mark.hardening
+def test_agents_rank_as_what_they_see(agents):
+    ends = {sees: agents["learn_seeing"](sees, 16, 5)[1][-1].numpy() for sees in agents["best"]}
+    for worse in ("replies", "count", "last"):
+        assert agents["permutation_test"](ends["belief"], ends[worse]) < 0.01
+        assert ends["belief"].mean() > ends[worse].mean()
+    assert ends["belief"].mean() > 0.51 and ends["replies"].mean() > ends["count"].mean() + 0.05
+    assert ends["last"].max() <= 0.3001 and ends["count"].max() < 0.389
+
+
+def losses_of(agents, name, **change):
+    *_, item = agents["learn"](agents[name], 16, 5, **change)
+    table, b = agents["support_chat"](**agents[name])
+    values, policies = agents["judge"](item.actor, table, agents["view"](b))
+    asked = torch.stack([exact.occupancy(table, p, 1.0) @ p[:, 1] for p in policies])
+    return (table.start @ exact.optimal_values(table, 1.0) - values).numpy(), asked.numpy()
+
+
+@pytest.mark.hardening
+def test_buttons_dials_and_the_second_panel(agents):
+    for name in ("CLEAR", "VAGUE"):
+        buttons, _ = losses_of(agents, name)
+        table, b = agents["support_chat"](**agents[name])
+        pairs = zip(*agents["learn_dials"](agents[name], 16, seed=5))
+        best = table.start @ exact.optimal_values(table, 1.0)
+        sure = agents["certainty"](b)
+        dial = [best - exact.objective(table, agents["dial_policy"](sure, *x), 1.0) for x in pairs]
+        dial = torch.stack(dial).numpy()
+        assert buttons.mean() < 0.05 and dial.min() > (0 if name == "CLEAR" else 0.03)
+        if name == "VAGUE":
+            assert (
+                agents["permutation_test"](buttons, dial) < 0.001
+                and dial.mean() > 3 * buttons.mean()
+            )
+    impatient, asked = losses_of(agents, "CLEAR", gamma=0.8)
+    assert 0.05 < np.median(impatient) < 0.12 and 0.8 < np.median(asked) < 1.3
+    undecided, _ = losses_of(agents, "CLEAR", entropy_coef=0.3)
+    assert 0.2 < undecided.min() and undecided.max() < 0.28
+    ruined, asked = losses_of(agents, "CLEAR", lr=0.2)
+    assert (asked > 20).sum() >= 5 and (abs(ruined - 0.387) < 0.01).sum() >= 4
+    assert np.median(ruined) > 0.3
+
+
+@pytest.mark.hardening
+def test_a_wrong_critic_does_harm_with_lambda_0_alone(agents):
+    lost = {}
+    for name in ("right", "+0.2 everywhere", "-0.5 everywhere"):
+        for lam in (0.0, 1.0):
+            policies = agents["learn_from"](agents["CRITICS"][name], lam, 16, seed=5)
+            lost[name, lam] = np.array([agents["lost_by"](p) for p in policies])
+    assert lost["+0.2 everywhere", 0.0].min() > 1
+    assert 0.15 < np.median(lost["-0.5 everywhere", 0.0]) < 0.27
+    test = agents["permutation_test"]
+    for name in ("+0.2 everywhere", "-0.5 everywhere"):
+        assert test(lost["right", 0.0], lost[name, 0.0]) < 0.001
+        assert np.median(lost[name, 1.0]) < 0.15
