@@ -31,7 +31,7 @@ def loss_with_a_mask(logits, values, actions, advantages, returns, valid, value_
     log_p = logits.log_softmax(-1)
     taken = log_p[torch.arange(len(actions)), actions]
     each = -advantages * taken + value_coef / 2 * (values - returns) ** 2
-    return (mask * (each + entropy_coef * (log_p.exp() * log_p).sum(1))).sum()[None]
+    return (mask * (each + entropy_coef * (log_p.exp() * log_p).sum(1))).sum()
 
 
 def loss_attempt(line):
@@ -277,10 +277,10 @@ WRONG = {
             loss_attempt("-p.mean() + a * v.mean() / 2 + b * (log_p.exp() * log_p)[valid].mean()"),
             "mean over the actions",
         ),
-        (loss_attempt("-p + a * v / 2 - b * h"), "expected numbers of shape"),
-        (loss_attempt("(-p + a * v / 2 - b * h).mean().item()"), "expected numbers of shape"),
+        (loss_attempt("-p + a * v / 2 - b * h"), "expected a single number"),
+        (loss_attempt("(-p + a * v / 2 - b * h).mean().item()"), "no gradient flows"),
         (loss_in_place, "changes its input advantages in place"),
-        (loss_of_two_actions, "your function raised"),
+        (loss_of_two_actions, "not solved"),
     ],
     "four_moves": [
         (moves_attempt("rows[-1 - j][i]", "rows[j][i]"), "count the rows from the top"),

@@ -167,9 +167,10 @@ class Panel:
 
     def __init__(self, page):
         self.page = page
-        self.image = page.locator(".widget-image").first
-        self.root = page.locator(".widget-vbox", has=self.image).first
-        self.gamma = self.root.locator(".widget-slider", has_text="discount gamma")
+        slider = page.locator(".widget-slider", has_text="discount gamma")
+        self.root = page.locator(".widget-vbox", has=slider).first
+        self.image = self.root.locator(".widget-image")
+        self.gamma = self.root.locator(slider)
         self.handle = self.gamma.locator(".noUi-handle")
 
     def status(self):

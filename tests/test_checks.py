@@ -191,10 +191,13 @@ def test_a_distorted_answer_fails(check, how):
     failed(check, distort(check, at_times, lambda x: how(x) + 0.1))
 
 
+FIXED = {"7.3"}  # four moves are four moves: there is no other shape to be wrong for
+
+
 @every_check
 def test_right_for_the_shapes_of_the_example_alone_fails(check):
     visible = core._copies(check.example)
-    if any(isinstance(x, torch.Tensor) and x.dim() for x in visible):
+    if check.number not in FIXED and any(isinstance(x, torch.Tensor) and x.dim() for x in visible):
         other = lambda args: shapes(args) != shapes(visible)  # noqa: E731
         failed(check, distort(check, other, lambda x: x + 0.1))
 
@@ -202,7 +205,9 @@ def test_right_for_the_shapes_of_the_example_alone_fails(check):
 @every_check
 def test_every_axis_varies_in_length(check):
     rng = np.random.default_rng(0)
-    drawn = [shapes(core._copies(check.draw(rng))) for _ in range(50)]
+    drawn = (
+        [] if check.number in FIXED else [shapes(core._copies(check.draw(rng))) for _ in range(50)]
+    )
     for several in zip(*drawn):
         for lengths in zip(*filter(None, several)):
             assert len(set(lengths)) > 1, "an attempt for this length alone would pass"

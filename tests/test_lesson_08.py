@@ -177,6 +177,15 @@ def test_rewards_that_are_hacked(lesson):
 # --- the actions ---------------------------------------------------------------------------------
 
 
+def test_answering_always_loses(lesson):
+    mdp, always = lesson["mdp"], torch.tensor([1.0, 0.0, 0.0]).double().expand(82, 3)
+    by_hand = 1 - 3 * 0.25  # E max(b, 1 - b) = 3/4, and a mistake costs 3
+    value = exact.objective(mdp, always, 1.0).item()
+    assert value == pytest.approx(by_hand, abs=1e-3)
+    best = (mdp.start @ exact.optimal_values(mdp, 1.0)).item()
+    assert best - value == pytest.approx(0.39, abs=0.005)
+
+
 def test_a_drawn_threshold_is_a_discrete_policy(agents):
     rng, sure = np.random.default_rng(0), np.array([0.6, 0.8, 0.95])
     drawn = (sure[:, None] >= 0.8 + 0.1 * rng.normal(size=(3, 100_000))).mean(1)
@@ -229,6 +238,20 @@ def test_a_constant_error_is_a_fine_on_ending(agents):
                 (agents["Q_third"][s, a] - V[s]).item() + sum(errors)
             )
     assert third.shape == agents["Q_third"].shape
+
+
+def test_a_real_fine_changes_nothing_and_gamma_fines_questions_too(agents):
+    mdp, third, h = agents["mdp"], agents["third"], 0.2
+    fined = mdp.rewards.clone()
+    fined[:, [0, 2]] -= h
+    for values in (exact.state_values, exact.action_values):
+        change = values(mdp._replace(rewards=fined), third, 1.0) - values(mdp, third, 1.0)
+        assert torch.allclose(change[:-3], torch.tensor(-h).double())  # in V and Q alike
+    V, backup = agents["V_third"], agents["backup"]
+    change = (backup(mdp, V + h, 0.9) - h) - backup(mdp, V, 0.9)
+    expected = torch.tensor([-h, -(1 - 0.9) * h, -h]).double()
+    assert torch.allclose(change[:-3], expected.expand(79, 3))
+    assert agents["truth"][:-3].min() > 0.5  # all values are positive: doubling flatters them
 
 
 def test_rosier_than_a_question_costs_and_it_never_stops(agents):
@@ -341,6 +364,8 @@ def test_buttons_dials_and_the_second_panel(agents):
         sure = agents["certainty"](b)
         dial = [best - exact.objective(table, agents["dial_policy"](sure, *x), 1.0) for x in pairs]
         dial = torch.stack(dial).numpy()
+        if name == "CLEAR":
+            assert buttons.max() > 3 * np.median(buttons)  # the worst stop asking far too early
         assert buttons.mean() < 0.05 and dial.min() > (0 if name == "CLEAR" else 0.03)
         if name == "VAGUE":
             assert (
@@ -348,11 +373,14 @@ def test_buttons_dials_and_the_second_panel(agents):
                 and dial.mean() > 3 * buttons.mean()
             )
     impatient, asked = losses_of(agents, "CLEAR", gamma=0.8)
+    assert ((impatient > 0.05) & (impatient < 0.12)).mean() > 0.7  # "most of them"
     assert 0.05 < np.median(impatient) < 0.12 and 0.8 < np.median(asked) < 1.3
     undecided, _ = losses_of(agents, "CLEAR", entropy_coef=0.3)
     assert 0.2 < undecided.min() and undecided.max() < 0.28
+    assert np.median(undecided) == pytest.approx(0.24, abs=0.01)
     ruined, asked = losses_of(agents, "CLEAR", lr=0.2)
-    assert (asked > 20).sum() >= 5 and (abs(ruined - 0.387) < 0.01).sum() >= 4
+    endless, always = asked > 20, abs(ruined - 0.387) < 0.01  # their split depends on the processor
+    assert endless.sum() >= 1 and always.sum() >= 4 and (endless | always).sum() >= 8
     assert np.median(ruined) > 0.3
 
 

@@ -13,34 +13,6 @@ from helpers.losses import entropy, log_prob
 # --- 7.1 -----------------------------------------------------------------------------------------
 
 
-def _with_slopes(fn):
-    """fn, followed by what the check of exercise 7.1 compares: the loss, and its slope for each
-    logit and for each value. A fn that does not return one number is left to itself.
-    """
-
-    @functools.wraps(fn)
-    def probed(logits, values, *rest):
-        loss = fn(logits, values, *rest)  # plainly first: a change in place is seen
-        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            return loss
-        leaves = [x.clone().requires_grad_() for x in (logits, values)]
-        loss = fn(*leaves, *rest).squeeze()
-        slopes = [torch.zeros_like(leaf) for leaf in leaves]
-        if loss.requires_grad:
-            found = torch.autograd.grad(loss, leaves, allow_unused=True)
-            slopes = [new if new is not None else old for new, old in zip(found, slopes)]
-        return torch.cat([loss.detach()[None], *(slope.flatten() for slope in slopes)])
-
-    return probed
-
-
-class _SlopeCheck(Check):
-    """A Check that looks at gradients too: a loss may have the right value and teach nothing."""
-
-    def __call__(self, fn):
-        return super().__call__(_with_slopes(fn) if callable(fn) else fn)
-
-
 def _mean(x, valid):
     return x[valid].mean()
 
@@ -99,9 +71,10 @@ def _draw_steps(rng):
     }
 
 
-agent_loss = _SlopeCheck(
+agent_loss = Check(
     "7.1",
-    solution=_with_slopes(_loss()),
+    slopes=["logits", "values"],
+    solution=_loss(),
     example={
         "logits": torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.0, -1.0]]),
         "values": torch.tensor([1.0, 0.0, 3.0]),
@@ -114,59 +87,56 @@ agent_loss = _SlopeCheck(
     },
     draw=_draw_steps,
     mistakes=[
-        (_with_slopes(wrong), sentence)
-        for wrong, sentence in (
-            (
-                _loss(signs=(-1, 1, 1)),
-                "The entropy has the wrong sign: a loss is made small, so a bonus must be taken off.",
-            ),
-            (
-                _loss(signs=(1, 1, -1)),
-                "The policy's part has the wrong sign: a good action needs a minus in a loss.",
-            ),
-            (
-                _loss(signs=(-1, 1, 0)),
-                "No entropy bonus arrives, or no gradient flows through it: it has to stay "
-                "connected to the logits.",
-            ),
-            (
-                _loss(lambda logits, actions, valid: -_mean(log_prob(logits, actions), valid)),
-                "The bonus is made of the sampled action's log-probability, whose gradient is zero "
-                "on average: sum p log p over all actions.",
-            ),
-            (
-                _loss(lambda logits, actions, valid: entropy(logits).mean(), _everywhere),
-                "The rows that only reset are counted: leave out the rows where valid is False.",
-            ),
-            (
-                _loss(lambda logits, actions, valid: _padded(entropy(logits), valid), mean=_padded),
-                "You divide by all rows, those that only reset too: divide by the number of valid "
-                "rows.",
-            ),
-            (
-                _loss(lambda logits, actions, valid: entropy(logits).mean()),
-                "The entropy also counts the rows where valid is False: leave them out there too.",
-            ),
-            (
-                _loss(lambda logits, actions, valid: _summed(entropy(logits), valid), mean=_summed),
-                "You add over the steps: take means, so that longer rollouts make no larger steps.",
-            ),
-            (
-                _loss(half=1.0),
-                "The value's part is twice as large as asked for: half the mean squared error.",
-            ),
-            (_ignoring(value_coef=1.0), "value_coef is never used."),
-            (_ignoring(entropy_coef=1.0), "entropy_coef is never used."),
-            (
-                _loss(lambda logits, actions, valid: _entropy(logits, 0, valid) / logits.shape[-1]),
-                "You take the mean over the actions too: add over the actions, and take the mean "
-                "over the steps alone.",
-            ),
-            (
-                _loss(lambda logits, actions, valid: entropy(logits.T).mean()),
-                "The entropy's softmax runs over the steps: take it over the actions, axis -1.",
-            ),
-        )
+        (
+            _loss(signs=(-1, 1, 1)),
+            "The entropy has the wrong sign: a loss is made small, so a bonus must be taken off.",
+        ),
+        (
+            _loss(signs=(1, 1, -1)),
+            "The policy's part has the wrong sign: a good action needs a minus in a loss.",
+        ),
+        (
+            _loss(signs=(-1, 1, 0)),
+            "No entropy bonus arrives, or no gradient flows through it: it has to stay "
+            "connected to the logits.",
+        ),
+        (
+            _loss(lambda logits, actions, valid: -_mean(log_prob(logits, actions), valid)),
+            "The bonus is made of the sampled action's log-probability, whose gradient is zero "
+            "on average: sum p log p over all actions.",
+        ),
+        (
+            _loss(lambda logits, actions, valid: entropy(logits).mean(), _everywhere),
+            "The rows that only reset are counted: leave out the rows where valid is False.",
+        ),
+        (
+            _loss(lambda logits, actions, valid: _padded(entropy(logits), valid), mean=_padded),
+            "You divide by all rows, those that only reset too: divide by the number of valid "
+            "rows.",
+        ),
+        (
+            _loss(lambda logits, actions, valid: entropy(logits).mean()),
+            "The entropy also counts the rows where valid is False: leave them out there too.",
+        ),
+        (
+            _loss(lambda logits, actions, valid: _summed(entropy(logits), valid), mean=_summed),
+            "You add over the steps: take means, so that longer rollouts make no larger steps.",
+        ),
+        (
+            _loss(half=1.0),
+            "The value's part is twice as large as asked for: half the mean squared error.",
+        ),
+        (_ignoring(value_coef=1.0), "value_coef is never used."),
+        (_ignoring(entropy_coef=1.0), "entropy_coef is never used."),
+        (
+            _loss(lambda logits, actions, valid: _entropy(logits, 0, valid) / logits.shape[-1]),
+            "You take the mean over the actions too: add over the actions, and take the mean "
+            "over the steps alone.",
+        ),
+        (
+            _loss(lambda logits, actions, valid: entropy(logits.T).mean()),
+            "The entropy's softmax runs over the steps: take it over the actions, axis -1.",
+        ),
     ],
 )
 
