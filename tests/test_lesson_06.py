@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import time
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from helpers.tools import TOOLS
 from helpers.tooluse import ToolPicture, ToolUse
 
 PATH = Path(__file__).parent.parent / "notebooks" / "06_tool_using_agent.ipynb"
-CODE = [c.source for c in nbformat.read(PATH, as_version=4).cells if c.cell_type == "code"]
+CELLS = [c for c in nbformat.read(PATH, as_version=4).cells if c.cell_type == "code"]
+CODE = [cell.source for cell in CELLS]
+PRINTED = "\n".join(output.get("text", "") for cell in CELLS for output in cell.outputs)
 
 
 def run_cells(*starts, **names):
@@ -31,7 +34,7 @@ def run_cells(*starts, **names):
     return names
 
 
-def lesson(*starts):
+def lesson(*starts, **more):
     """The lesson's names up to its settings, and those of more cells."""
     held_out = task_set(held_out=True)
     R = tool_tasks.expected_rewards(held_out)
@@ -44,6 +47,7 @@ def lesson(*starts):
         "best": torch.from_numpy(R.argmax(1)),
         "kinds": np.array(held_out.kinds),
         "ambiguous": np.char.endswith(held_out.kinds, "?"),
+        **more,
     }
     starts = ("class ToolSelectionAgent", "PLAIN =", "SETTINGS =", *starts)
     return run_cells("import matplotlib.pyplot", "NAMES, COSTS =", *starts, **names)
@@ -85,6 +89,10 @@ def test_the_best_way_is_the_best_of_all_720_orders(kind, gamma):
     values = [play_in_order(tasks.meanings[n], tasks.right[n], order, gamma) for order in orders]
     assert value == pytest.approx(max(values), abs=1e-12)
     assert tool in {o[0] for o, v in zip(orders, values) if v > max(values) - 1e-9}
+
+
+def test_the_sets_are_kept_once():
+    assert task_set() is task_set(False) and task_set(held_out=True) is task_set(True)
 
 
 def test_the_sum_by_hand():
@@ -303,6 +311,20 @@ def test_reading_pays_and_labels_pay_more_on_other_agents(full):
     *_, report = full["a2c"]("ToolTasks-v0", agents=16, seed=78, **full["SETTINGS"])
     earned, accuracy = full["judge"](report.actor)
     assert (earned > 0.55).all() and (earned < 0.73).all() and accuracy.mean() > 0.7
+
+
+def printed(pattern):
+    """A number that the stored lesson prints; the pattern has one group."""
+    (number,) = re.findall(pattern, PRINTED)
+    return float(number)
+
+
+@pytest.mark.hardening
+def test_notes_earn_more_than_any_of_the_agents_with_sixteen_other_seeds():
+    names = lesson("def keep_notes", training=task_set())
+    earned = np.array([names["keep_notes"](20_000, seed)[0] for seed in range(100, 116)])
+    assert earned.min() > max(0.74, printed(r"the best of our agents (.*)"))
+    assert earned.mean() > printed(r"1000 labels: earned (.*),")  # at most 20 rewards a label
 
 
 @pytest.mark.hardening

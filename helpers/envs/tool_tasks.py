@@ -60,12 +60,16 @@ def same_answer(said, wanted):
     return bool(number) and abs(float(number[0]) - wanted) <= 1e-3 * abs(wanted) + 1e-9
 
 
-@lru_cache
 def task_set(held_out=False, seed=0):
     """A TaskSet drawn with `seed`: 8000 requests for training, or 1000 in held-out phrasings.
 
     Each tool runs on each request. The person is asked in earnest here, and knows what was meant.
     """
+    return _drawn(bool(held_out), seed)
+
+
+@lru_cache
+def _drawn(held_out, seed):  # lru_cache takes task_set(), task_set(False) for two, and keeps both
     rng = np.random.default_rng([seed, held_out])
     tasks = [draw_task(rng, held_out) for _ in range(SIZES[held_out])]
     most = max(len(task.meanings) for task in tasks)
