@@ -144,7 +144,7 @@ WRONG = {
         (losses(actor, critic, lambda right, cost: float(right) - cost), "not 0"),
         (lambda *case: losses_plain(*case)[::-1], "swapped"),
         (lambda *case: sum(losses_plain(*case)), "a single number"),
-        (losses_in_place, "Make a new tensor"),
+        (losses_in_place, "changes its input value in place"),
         (losses(lambda p, v, r: -(r - v).detach() * p.exp(), critic), "expected"),
     ],
     "repaired_advantages": [

@@ -1,7 +1,5 @@
 """The checks of lesson 06: regret, the two losses of an outcome, and a planted bug."""
 
-import functools
-
 import torch
 
 from helpers.checks.core import Check, numbers
@@ -79,39 +77,6 @@ regret = Check(
 )
 
 
-def _with_slopes(fn):
-    """fn, followed by what the check of exercise 6.2 compares: two losses and three slopes."""
-
-    @functools.wraps(fn)
-    def probed(log_prob, value, right, cost):
-        pair = fn(log_prob, value, right, cost)  # plainly first: a change in place is seen
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            return pair
-        if not all(isinstance(x, torch.Tensor) and x.numel() == 1 for x in pair):
-            return pair
-        leaves = [x.clone().requires_grad_() for x in (log_prob, value)]
-        actor, critic = (loss.squeeze() for loss in fn(*leaves, right, cost))
-        slopes = [*_slopes(actor, leaves), *_slopes(critic, leaves)[1:]]
-        return torch.stack([*(loss.detach().squeeze() for loss in pair), *slopes])
-
-    return probed
-
-
-def _slopes(loss, leaves):
-    """The slope of loss for each leaf, 0 where it has none."""
-    if not loss.requires_grad:
-        return [torch.tensor(0.0) for _ in leaves]
-    found = torch.autograd.grad(loss, leaves, allow_unused=True, retain_graph=True)
-    return [torch.tensor(0.0) if slope is None else slope for slope in found]
-
-
-class _LossCheck(Check):
-    """A Check of losses that also looks at their slopes, so that a missing detach is found."""
-
-    def __call__(self, fn):
-        return super().__call__(_with_slopes(fn) if callable(fn) else fn)
-
-
 def _outcome_losses(log_prob, value, right, cost):
     reward = (1.0 if right else -0.1) - cost
     advantage = reward - value
@@ -120,9 +85,7 @@ def _outcome_losses(log_prob, value, right, cost):
 
 def _variant(make, reward=lambda right, cost: (1.0 if right else -0.1) - cost):
     """A mistake: make(log_prob, value, reward) with nothing detached, and perhaps another reward."""
-    return _with_slopes(
-        lambda log_prob, value, right, cost: make(log_prob, value, reward(right, cost))
-    )
+    return lambda log_prob, value, right, cost: make(log_prob, value, reward(right, cost))
 
 
 def _losses_of(log_prob, value, reward):
@@ -138,9 +101,10 @@ def _draw_outcome(rng):
     }
 
 
-outcome_losses = _LossCheck(
+outcome_losses = Check(
     "6.2",
-    solution=_with_slopes(_outcome_losses),
+    slopes=["log_prob", "value"],
+    solution=_outcome_losses,
     example={
         "log_prob": torch.tensor(-0.5),
         "value": torch.tensor(0.3),
