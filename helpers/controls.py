@@ -103,11 +103,10 @@ def replace_earlier(new):
     if not cell:
         return
     count, things = _made.get(cell, (None, []))
-    if count != shell.execution_count:
-        for earlier in things:
-            earlier.close()
-        things = []
-    _made[cell] = shell.execution_count, [*things, new]
+    earlier, things = ([], things) if count == shell.execution_count else (things, [])
+    _made[cell] = shell.execution_count, [*things, new]  # first, since an interrupt may come
+    for thing in earlier:
+        thing.close()
 
 
 def _look(description, width="30em", **style):

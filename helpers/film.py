@@ -6,7 +6,7 @@ import os
 
 import ipywidgets as widgets
 
-from helpers.controls import answer_at_once
+from helpers.controls import answer_at_once, close, replace_earlier
 from helpers.errors import SlipError
 
 
@@ -38,10 +38,16 @@ class Film:
         self.slider.observe(self._show, "value")
         answer_at_once(self.slider)
         self._box = widgets.VBox([self.slider, self._image, self._caption])
+        replace_earlier(self)
 
     @property
     def place(self):
         return self.slider.value
+
+    def close(self):
+        """Take the film off the page and free its memory."""
+        close(self._box)
+        self._frames = self._frames[:1] * len(self._frames)  # Out may keep the film: let go of them
 
     def _show(self, change):  # in whatever thread: it only hands over what was drawn before
         self._image.value = self._frames[change["new"]]

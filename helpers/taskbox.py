@@ -5,7 +5,7 @@ import html
 import ipywidgets as widgets
 import torch
 
-from helpers.controls import answer_at_once
+from helpers.controls import answer_at_once, close, replace_earlier
 from helpers.envs.tool_tasks import COSTS, FEATURES, NAMES, embed
 from helpers.errors import SlipError
 from helpers.networks import Actor
@@ -86,12 +86,17 @@ class TaskBox:
         for widget in (self.field, self.button):
             answer_at_once(widget)
         self.ask()
+        replace_earlier(self)
 
     def ask(self):
         """Answer what stands in the field; returns the Reply."""
         self.reply = Reply(self.actor, self.field.value)
         self.answer.value = self.reply.html()
         return self.reply
+
+    def close(self):
+        """Take the box off the page and free its memory."""
+        close(self.box)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """The live box, and for readers of the stored output the reply to the first request."""

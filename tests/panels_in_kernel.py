@@ -11,26 +11,27 @@ import types
 
 import ipywidgets as widgets
 import numpy as np
-import psutil
 import torch
 from matplotlib.figure import Figure
 
+from helpers import controls
 from helpers.controls import label
+from helpers.film import Film, _spoken
 from helpers.live import LivePanel, _table
 from helpers.player import Player
+from helpers.taskbox import Reply, TaskBox
 
 TEXTS = ["", "0", "-1e400", "nan", "ß" * 2000, "__import__('os')", "\x00\n<b>"]
 COUNTED = (Figure, Player, types.GeneratorType, asyncio.TimerHandle)
 
 
+def on_page(kind):
+    """In an interrupted cell more may have been made, of which nobody has seen anything."""
+    return [thing for _, made in controls._made.values() for thing in made if type(thing) is kind]
+
+
 def panels():
-    """The panels on the page."""
-    return [panel for panel in all_panels() if not panel._closed]
-
-
-def all_panels():
-    """But for those whose cell was interrupted before they were complete."""
-    return [p for p in gc.get_objects() if type(p) is LivePanel and hasattr(p, "_box")]
+    return [panel for panel in on_page(LivePanel) if not panel._closed]
 
 
 def buttons(panel):
@@ -40,13 +41,16 @@ def buttons(panel):
 
 def targets():
     """All that a learner can work: [id, the messages that work it, its kind]. Kinds: "control" and
-    "reset" of a panel, "button" for its others, "plain" for what belongs to no panel."""
+    "reset" of a panel, "button" for its others, "player" of a player, "plain" for all else."""
     kinds = {}
     for panel in panels():
         kinds |= dict.fromkeys(panel._controls.values(), "control")
         kinds |= dict.fromkeys(buttons(panel), "button") | {buttons(panel)[-1]: "reset"}
-    live = {widget: messages(widget) for widget in widgets.Widget.widgets.values()}
-    return [[w.model_id, found, kinds.get(w, "plain")] for w, found in live.items() if found]
+    for player in on_page(Player):
+        kinds |= {player.button: "player", player.agent: "player"}
+    kinds |= {film.slider: "plain" for film in on_page(Film)}
+    kinds |= {part: "plain" for box in on_page(TaskBox) for part in (box.field, box.button)}
+    return [[w.model_id, messages(w), kind] for w, kind in kinds.items()]
 
 
 def messages(widget):
@@ -59,10 +63,6 @@ def messages(widget):
 def states(widget):
     if hasattr(widget, "options"):
         return [{"index": k} for k in range(len(widget.options))]
-    if isinstance(widget, widgets.Checkbox | widgets.ToggleButton):
-        return [{"value": True}, {"value": False}]
-    if not hasattr(widget, "continuous_update"):  # a picture, a box: nothing to work
-        return []
     if not hasattr(widget, "max"):
         return [{"value": text} for text in TEXTS]
     places = np.linspace(widget.min, widget.max, 9)
@@ -102,6 +102,16 @@ def faults(panel):
     }
 
 
+def unanswered():
+    """The films and text boxes on the page that do not show what their slider or field says."""
+    films, boxes = on_page(Film), on_page(TaskBox)
+    shown = [(bytes(film._image.value), film._caption.value) for film in films]
+    right = [(film._frames[film.place], _spoken(film._captions[film.place])) for film in films]
+    shown += [box.answer.value for box in boxes]
+    right += [Reply(box.actor, box.field.value).html() for box in boxes]
+    return [str(said)[-200:] for said, expected in zip(shown, right) if said != expected]
+
+
 def replayed(patience):
     """Train each panel's values in the cell while all panels train: where the numbers differ."""
     found, before = [], {panel: numbers(panel.latest) for panel in panels()}
@@ -117,9 +127,9 @@ def replayed(patience):
 
 
 def numbers(item):
-    """All that an item holds, with weights in place of networks."""
-    network = torch.nn.Module
-    return [part.state_dict() if isinstance(part, network) else part for part in item]
+    """All that an item holds, with weights in place of networks and codes in place of letters."""
+    found = [part.state_dict() if isinstance(part, torch.nn.Module) else part for part in item]
+    return [[*part.encode()] if isinstance(part, str) else part for part in found]
 
 
 def differences(place, item, expected):
@@ -131,11 +141,11 @@ def differences(place, item, expected):
 
 
 def run_often(count, seed):
-    """Let each panel make so many runs of two updates, each with one control moved at random."""
-    rng = random.Random(seed)
-    for panel in panels():
+    """Let the panels make so many runs of two updates, each with one control moved at random."""
+    rng, found = random.Random(seed), panels()
+    for panel in found:
         train, panel._train = panel._train, shortened(panel._train, 2)
-        for _ in range(count):
+        for _ in range(count // len(found) + 1):
             control = rng.choice(list(panel._controls.values()))
             control.set_state(rng.choice(states(control)))
             panel.wait()
@@ -161,17 +171,33 @@ def shortened(train, updates):
     return short
 
 
+class Mallinfo2(ctypes.Structure):
+    """Of the C library's allocator; see mallinfo(3)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    ]
+
+
+def megabytes():
+    """What is in use: resident memory would say how it lies, and differ from run to run."""
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = Mallinfo2
+    said = mallinfo2()
+    return (said.uordblks + said.hblkhd) / 1e6
+
+
 def census():
     """What is alive: threads, megabytes, and how many of the things that could pile up."""
     for name in ("last_exc", "last_value", "last_traceback"):
         vars(sys)[name] = None  # what an interrupted cell had in hand
     gc.collect()
-    getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)  # gives back what is free
     things = gc.get_objects()
+    pictures = [t for t in things if type(t) is LivePanel and getattr(t, "_picture", None)]
     return {
         "threads": sorted(thread.name for thread in threading.enumerate()),
-        "megabytes": psutil.Process().memory_info().rss / 1e6,
+        "megabytes": megabytes(),
         "counts": {kind.__name__: sum(type(x) is kind for x in things) for kind in COUNTED}
-        | {"widgets": len(widgets.Widget.widgets)}
-        | {"pictures": sum(panel._picture is not None for panel in all_panels())},
+        | {"widgets": len(widgets.Widget.widgets), "pictures": len(pictures)},
     }

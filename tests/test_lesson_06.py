@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+import ipywidgets as widgets
 import nbformat
 import numpy as np
 import pytest
@@ -208,6 +209,13 @@ def test_the_button_asks_again(box):
 def test_the_box_shortens_what_is_long(box):
     box.field.value = "word " * 30
     assert len(box.reply.text().splitlines()[0]) <= SHOWN + len("Request: ")
+
+
+def test_a_closed_box_leaves_nothing_behind():
+    before = set(widgets.Widget.widgets)
+    actor = Actor(512, 6, hidden=(), generator=torch.Generator().manual_seed(0))
+    TaskBox(actor, "What is 12 * 7 - 3?").close()
+    assert set(widgets.Widget.widgets) == before
 
 
 def test_the_box_wants_a_fitting_actor():

@@ -6,6 +6,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
+import ipywidgets as widgets
 import nbformat
 import numpy as np
 import pytest
@@ -221,6 +222,13 @@ def test_the_stored_form_has_a_picture_with_words():
     data, metadata = film._repr_mimebundle_()
     assert data["text/plain"] == "Slider: picture, 2 pictures."
     assert "second" in metadata["image/png"]["alt"]
+
+
+def test_a_closed_film_leaves_nothing_behind():
+    before = set(widgets.Widget.widgets)
+    film = Film([b"a", b"b"], ["first", "second"], description="picture")
+    film.close()
+    assert set(widgets.Widget.widgets) == before and b"b" not in film._frames
 
 
 @pytest.mark.parametrize("frames, captions", [([], []), ([b"a"], []), ([b"a"], ["x", "y"])])
