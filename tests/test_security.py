@@ -120,9 +120,10 @@ def test_what_is_open_to_others_is_seen():
 
 # --- what is evaluated ----------------------------------------------------------------------------
 
+# Without the rules on assert and on passwords, for which it takes every token.
 BANDIT = (
-    "ruff check --isolated --no-cache --preview --select S --ignore S101".split()
-)  # S101: assert
+    "ruff check --isolated --no-cache --preview --select S --ignore S101,S105,S106,S107".split()
+)
 
 
 def suspicious(*arguments, source=None):
