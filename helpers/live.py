@@ -50,7 +50,10 @@ class LivePanel:
         self._train, self._picture, self._controls = train, picture, controls
         self._initial = self.values
         self._foreground = bool(os.environ.get("COURSE_FOREGROUND"))
-        self._changed = threading.Condition()  # guards all that follows, and may be taken twice
+        # Guards all that follows, and may be taken twice. An interrupt of a cell may come between any
+        # two lines of Python, those within a Condition's own `with` included: it would stay taken.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)  # only waited for and notified
         self._worker = None  # the thread, while there is something to do
         self._wanted = None  # values to train next: the newest win
         self._run = None  # the generator under way
@@ -73,7 +76,7 @@ class LivePanel:
         """Move controls as a learner would. Raises SlipError for a name or value out of range."""
         for name, value in values.items():
             check_value(name, value, self._controls)
-        with self._changed:
+        with self._lock:
             self._held = True
             try:
                 for name, value in values.items():
@@ -87,7 +90,7 @@ class LivePanel:
 
         A paused panel returns at once and says so. Raises TimeoutError after `timeout` seconds.
         """
-        with self._changed:
+        with self._lock:
             if not self._changed.wait_for(lambda: self._worker is None, timeout):
                 raise TimeoutError(
                     f"The panel is still training after {timeout} seconds: wait longer, "
@@ -97,7 +100,7 @@ class LivePanel:
 
     def close(self):
         """Stop training, take the panel off the page and free its memory."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             self._wanted = self._run = None
@@ -117,7 +120,7 @@ class LivePanel:
             try:
                 task()
             except BaseException as error:  # told in the status: nobody would see a traceback
-                with self._changed:
+                with self._lock:
                     self._run = None
                 self._tell(None, _explain(error))
                 if self._foreground:
@@ -126,7 +129,7 @@ class LivePanel:
 
     def _next_task(self):
         """What to do next, taken and decided at once so that no other thread comes between."""
-        with self._changed:
+        with self._lock:
             if self._wanted is not None:
                 values, self._wanted = self._wanted, None
                 return lambda: self._start(values)
@@ -147,12 +150,12 @@ class LivePanel:
         self._picture.restart(label(values, self._controls))
         self._show(0.0, "")
         self._drawn = -math.inf  # the first update is drawn whenever it comes
-        with self._changed:
+        with self._lock:
             self._run = None if self._closed else run
 
     def _advance(self, run):
         item = next(run, None)
-        with self._changed:
+        with self._lock:
             if item is None:
                 self._run = None
             if run is not self._run:  # ended, or the panel was closed meanwhile
@@ -172,7 +175,7 @@ class LivePanel:
 
     def _tell(self, *report):
         """Say how things stand; without a report, the last one and whether the panel is paused."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             fraction, words = self._report = report or self._report
@@ -188,14 +191,14 @@ class LivePanel:
     # What follows runs in the callers' threads.
 
     def _ask(self, _change=None):
-        with self._changed:
+        with self._lock:
             if self._held or self._closed:
                 return
             self._wanted = self.values
         self._wake()
 
     def _wake(self):
-        with self._changed:
+        with self._lock:
             if self._worker is not None:
                 return
             # Noted before it starts, since an interrupt of the cell may come while it does.
@@ -207,7 +210,7 @@ class LivePanel:
 
     def _pause(self, paused, steps=0):
         """Pause, for so many more updates, or go on."""
-        with self._changed:
+        with self._lock:
             self._paused = paused
             self._steps = self._steps + steps if paused else 0
             self._pause_button.description = "Resume" if paused else "Pause"

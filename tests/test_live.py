@@ -1,5 +1,6 @@
 """The live panel without a browser: threads, cancelling, pausing, errors, what it leaves behind."""
 
+import _thread
 import base64
 import gc
 import random
@@ -640,3 +641,25 @@ def test_every_slider_at_its_ends(make, agents):
             else:
                 assert re.search(r"of \d of 8 agents (has become determ|is no longer)", words)
             assert f"discount gamma {gamma:.3g}" in panel._table.value
+
+
+def test_an_interrupted_wait_leaves_the_panel_usable(make):
+    """However often and wherever it comes: a lock that stays taken would stop the panel for good."""
+    panel = make(Train(updates=1))
+    panel.wait()
+    for n in range(400):
+        timer = threading.Timer(0.001 + 1e-5 * (n % 50), _thread.interrupt_main)
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+            while True:
+                panel.wait()
+        timer.join()
+    free = []
+
+    def take():
+        free.append(panel._lock.acquire(timeout=1) and not panel._lock.release())
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    assert free == [True]

@@ -1,4 +1,5 @@
-"""The first lesson's panel, and its other widgets, in a real kernel under a storm of events.
+"""The lessons' panels and other widgets in a real kernel under a storm of events: the first lesson's
+by default, all of them at length under the marker hardening.
 
 Cells and events are sent as JupyterLab sends them: a widget's messages go to a thread of their own,
 so that they arrive while cells run. COURSE_FOREGROUND is not set. `pytest -s` shows the counts.
@@ -19,8 +20,9 @@ import pytest
 from jupyter_client import KernelManager
 from lesson_cells import NOTEBOOKS
 
-LESSON = next(p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if "LivePanel(" in p.read_text())
-EVENTS = 100  # of a storm
+WITH_PANEL = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if "LivePanel(" in p.read_text()]
+CASES = [pytest.param((WITH_PANEL[0], 100), id="short")]  # a lesson, and the events of a storm
+CASES += [pytest.param((p, 300), id=p.stem, marks=pytest.mark.hardening) for p in WITH_PANEL]
 PATIENCE = 240  # seconds; for what takes seconds, since test machines are slow and shared
 EXPECTED = (  # what ipykernel says, some of it in its log alone
     "without encryption",
@@ -43,7 +45,7 @@ class Kernel:
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(PATIENCE)
-        self.complaints, self.events, self.thread = [], 0, None
+        self.complaints, self.stderr, self.events, self.thread = [], "", 0, None
         self._closing = threading.Event()
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
@@ -61,7 +63,7 @@ class Kernel:
             if message["msg_type"] == "error":
                 self.complaints.append("\n".join(content["traceback"]))
             elif message["msg_type"] == "stream" and content["name"] == "stderr":
-                self.complaints.append(content["text"])
+                self.stderr += content["text"]  # which may come in parts
 
     def close(self):
         self._closing.set()
@@ -122,9 +124,8 @@ class Fire:
         kernel.ask(f"shorten_all_runs({5 + events // 60})")
         cells = nbformat.read(path, as_version=4).cells
         cells = [cell for cell in cells if cell.cell_type == "code"]
-        # as far as the first cell after the panel
-        cells = cells[: next(k for k, c in enumerate(cells) if "LivePanel(" in c.source) + 2]
-        for cell in cells:
+        last = max(k for k, cell in enumerate(cells) if "LivePanel(" in cell.source)
+        for cell in cells[: last + 2]:  # as far as the first cell after the last panel
             before = len(self.targets)
             self.run(cell, min(20, events // 10))
             if len(self.targets) > before:
@@ -195,19 +196,21 @@ class Fire:
     def silent(self):
         """Whether the kernel has complained of nothing but what was expected, since last asked."""
         time.sleep(0.3)  # what is said reaches us later than what is answered
-        said = re.split(r"^(?=\[\w+\] )", self.kernel.log.read(), flags=re.MULTILINE)
+        printed = self.kernel.log.read() + self.kernel.stderr
+        said = re.split(r"^(?=\[\w+\] |Exception ignored in)", printed, flags=re.MULTILINE)
         said += self.kernel.complaints
-        self.kernel.complaints.clear()
+        self.kernel.complaints, self.kernel.stderr = [], ""
         assert [text for text in said if text and not any(e in text for e in EXPECTED)] == []
         return True
 
 
-@pytest.fixture(scope="module")
-def fire(tmp_path_factory):
+@pytest.fixture(scope="module", params=CASES)
+def fire(request, tmp_path_factory):
+    path, events = request.param
     kernel = Kernel(tmp_path_factory.mktemp("kernel") / "log")
     try:
-        yield Fire(LESSON, EVENTS, kernel)
-        print(f"\n{LESSON.stem}: {kernel.events} events")
+        yield Fire(path, events, kernel)
+        print(f"\n{path.stem}: {kernel.events} events")
     finally:
         kernel.close()
 
@@ -246,10 +249,17 @@ def test_the_same_numbers_in_lesson_and_panel_while_another_panel_trains(fire):
 def test_an_interrupt_ends_the_cell_and_nothing_else(fire):
     interrupt = fire.kernel.manager.interrupt_kernel
     for busy in (WAITING, TRAINING, *fire.making):
-        timer = threading.Timer(fire.rng.choice([0.02, 0.1, 0.5]), interrupt)
-        timer.start()
-        fire.kernel.run(busy, fire.event)
-        timer.join()
+        patience = fire.rng.choice([0.02, 0.1, 0.5])
+        pressed = time.monotonic()
+
+        def meanwhile():
+            nonlocal pressed, patience
+            fire.event()
+            if time.monotonic() > pressed + patience:
+                interrupt()
+                pressed, patience = time.monotonic(), 5  # Python ignores it within a finaliser
+
+        fire.kernel.run(busy, meanwhile)
         interrupt()  # where no cell runs
         time.sleep(0.1)
         fire.storm(10)
