@@ -78,8 +78,11 @@ def describe(beliefs, best):
     return ", ".join(texts) or "answer at once, whatever the belief"
 
 
-def price_sliders():
-    """Sliders of the chat's four prices, by support_chat's names; each of their positions is legal."""
+def price_sliders(*names):
+    """Sliders of the chat's prices of these names, or of all four; each of their positions is legal.
+
+    They are named as support_chat's arguments are.
+    """
     ranges = {
         "accuracy": ("clarity of answers q", 0.8, 0.5, 1.0, 0.01),
         "question_cost": ("cost of a question c", 0.1, 0.01, 0.6, 0.01),
@@ -90,6 +93,7 @@ def price_sliders():
     return {
         name: widgets.FloatSlider(value, min=low, max=high, step=step, description=words, **look)
         for name, (words, value, low, high, step) in ranges.items()
+        if name in (names or ranges)
     }
 
 
