@@ -117,10 +117,10 @@ def measure_panel(panel, repetitions, every):
         watched.until(run, 0.1)
         begin, run = watched.move()
         found["cancel"].append(1000 * (watched.until(run) - begin))
-    values = panel.values
+    values, picture = panel.values, panel._picture  # a closed panel lets go of its picture
     panel.close()
     for _ in range(repetitions):
-        found["stop"].append(1000 * stop(lambda: watched.train(**values), panel._picture))
+        found["stop"].append(1000 * stop(lambda: watched.train(**values), picture))
     return found
 
 
