@@ -30,6 +30,10 @@ EXPECTED = (  # what ipykernel says, some of it in its log alone
     "index out of bounds",  # or its player now offers fewer agents
     "KeyboardInterrupt",  # an interrupt came; "caught in kernel" where its cell had just ended
 )
+# What Python prints of an interrupt within a finaliser, and no more: all else must stay in sight.
+INTERRUPTED = re.compile(
+    r"^Exception ignored in.*\n(?:Traceback.*\n)?(?: .*\n)*KeyboardInterrupt.*\n?", re.MULTILINE
+)
 
 
 class Kernel:
@@ -196,8 +200,9 @@ class Fire:
     def silent(self):
         """Whether the kernel has complained of nothing but what was expected, since last asked."""
         time.sleep(0.3)  # what is said reaches us later than what is answered
-        printed = self.kernel.log.read() + self.kernel.stderr
-        said = re.split(r"^(?=\[\w+\] |Exception ignored in)", printed, flags=re.MULTILINE)
+        said = re.split(r"^(?=\[\w+\] )", self.kernel.log.read(), flags=re.MULTILINE)
+        printed = INTERRUPTED.sub("", self.kernel.stderr)
+        said += re.split(r"^(?=\[\w+\] |Exception |Traceback )", printed, flags=re.MULTILINE)
         said += self.kernel.complaints
         self.kernel.complaints, self.kernel.stderr = [], ""
         assert [text for text in said if text and not any(e in text for e in EXPECTED)] == []
