@@ -323,6 +323,7 @@ def test_a_storm_of_keys_and_buttons(path, server, lab):
     after = cell.locator("xpath=following-sibling::*[contains(@class, 'jp-CodeCell')]").first
     for event in range(300):
         if event in (60, 200):
+            until_idle(page)
             run_again(cell)
             run_again(after)
             panel.image.wait_for()
@@ -334,6 +335,7 @@ def test_a_storm_of_keys_and_buttons(path, server, lab):
         else:
             buttons.nth(rng.randrange(buttons.count())).click()
         page.wait_for_timeout(rng.choice([0, 0, 10, 50]))
+    until_idle(page)
     run_again(cell)
     panel.until(lambda: re.match(r"Training, [1-9]|Finished", panel.status()))
     initial = panel.value()
@@ -341,6 +343,13 @@ def test_a_storm_of_keys_and_buttons(path, server, lab):
         panel.handle.press("ArrowLeft")
     panel.until(lambda: panel.value() == pytest.approx(initial - 0.05) and panel.finished())
     assert set(errors_in_cells(page, server[2] / "notebooks" / path.name)) <= {""}  # interrupted
+
+
+def until_idle(page):
+    """Wait for an interrupt to have its effect: it takes the cells that wait off the queue, too."""
+    status = page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    queue = page.locator(".jp-InputPrompt", has_text="[*]")
+    until(page, lambda: status.count() and not queue.count(), lambda: "The kernel stays busy.")
 
 
 def run_again(cell):
