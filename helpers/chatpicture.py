@@ -5,14 +5,13 @@ from typing import NamedTuple
 import ipywidgets as widgets
 import numpy as np
 import torch
-from matplotlib.colors import to_rgb
+from matplotlib.collections import PolyCollection
 from matplotlib.ticker import MaxNLocator
 
 from helpers.envs.support import ACTIONS
 from helpers.plots import COLOURS, GHOSTS, RUN_NAMES, RUN_STYLES, LivePicture
 
 ACTION_COLOURS = [COLOURS[name] for name in ("blue", "orange", "purple")]
-PIXELS = np.linspace(0, 1, 401)  # of a strip, over the beliefs from 0 to 1
 MOST_REGIONS = 7
 ON_AND_ON = 20.0  # mean questions of a chat above which an agent counts as never stopping
 
@@ -101,24 +100,27 @@ class Strip:
     """Stretches of belief as a coloured band from `low` to `high` on the axes, with their initials."""
 
     def __init__(self, axes, low, high, *, alpha=0.35, letters=None, animated=True):
-        place = (0, 1, low, high)
-        self._image = axes.imshow(
-            np.ones((1, len(PIXELS), 3)), extent=place, aspect="auto", alpha=alpha, zorder=0.5
-        )
+        self._low, self._high = low, high
+        self._bands = PolyCollection([], alpha=alpha, lw=0, antialiased=False, zorder=0.5)
+        axes.add_collection(self._bands, autolim=False)
         height = (low + high) / 2 if letters is None else letters
         style = {"ha": "center", "va": "center", "fontsize": 9}
         self._letters = [axes.text(0, height, "", **style) for _ in range(MOST_REGIONS)]
-        self.artists = [self._image, *self._letters]
+        self.artists = [self._bands, *self._letters]
         for artist in self.artists:
             artist.set_animated(animated)
             artist.set_visible(False)
 
     def set(self, beliefs, best):
         found = regions(beliefs, best)
-        pixels = np.searchsorted([high for _, _, high in found[:-1]], PIXELS)
-        colours = np.array([to_rgb(ACTION_COLOURS[a]) for a, _, _ in found])
-        self._image.set_data(colours[pixels][None])
-        self._image.set_visible(True)
+        self._bands.set_verts(
+            [
+                [(x, self._low), (x, self._high), (end, self._high), (end, self._low)]
+                for _, x, end in found
+            ]
+        )
+        self._bands.set_facecolor([ACTION_COLOURS[a] for a, _, _ in found])
+        self._bands.set_visible(True)
         for letter, (a, low, high) in zip(self._letters, found):
             letter.set(text=ACTIONS[a][0], x=(low + high) / 2, visible=high - low > 0.03)
         for letter in self._letters[len(found) :]:

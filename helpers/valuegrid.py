@@ -1,11 +1,16 @@
 """Pictures of a critic on a grid: its values beside the exact ones, and how far apart."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.collections import PathCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import IdentityTransform
 
 from helpers.envs.gridworld import MOVES
 from helpers.plots import COLOURS, GHOSTS, RUN_NAMES, RUN_STYLES, LivePicture
@@ -63,7 +68,16 @@ def draw_values(axes, values, policy=None, *, cells=None, animated=False):
     axes.invert_yaxis()
     small = {"ha": "center", "va": "center", "fontsize": 8}
     y, x = (~closed).nonzero()
-    texts = [axes.text(i, j + 0.3, "", **small) for i, j in zip(x, y)]
+    numbers = PathCollection(  # one artist: as many texts would take most of a frame's time
+        [],
+        sizes=(1,),
+        color="black",
+        lw=0,
+        transform=IdentityTransform(),
+        offsets=np.column_stack([x, y + 0.3]),
+        offset_transform=axes.transData,
+    )
+    axes.add_collection(numbers, autolim=False)
     arrows = axes.quiver(
         x, y - 0.14, 0.0 * x, 0.0 * y, pivot="mid", units="xy", scale=2.3, width=0.05
     )
@@ -71,7 +85,7 @@ def draw_values(axes, values, policy=None, *, cells=None, animated=False):
     for letter, label in LABELS.items():
         for y, x in np.argwhere(cells == letter):
             axes.text(x, y, label, **small)
-    artists = [image, arrows, *texts]
+    artists = [image, arrows, numbers]
     for artist in artists:
         artist.set_animated(animated)
     update_values(artists, values, policy)
@@ -80,15 +94,25 @@ def draw_values(axes, values, policy=None, *, cells=None, animated=False):
 
 def update_values(artists, values, policy=None):
     """Put new values and a new policy into the artists that draw_values returned."""
-    image, arrows, *texts = artists
+    image, arrows, numbers = artists
     closed = image.get_array().mask
-    numbers = np.asarray(values).reshape(closed.shape)
-    image.set_data(np.ma.array(numbers, mask=closed))
-    for text, value in zip(texts, numbers[~closed]):
-        text.set_text(f"{value:.2f}" if abs(value) < 99.5 else f"{value:.0e}")
+    values = np.asarray(values).reshape(closed.shape)
+    image.set_data(np.ma.array(values, mask=closed))
+    numbers.set_paths([_outline(_short(value)) for value in values[~closed]])
     if policy is not None:
         drift = np.asarray(policy)[~closed.ravel()] @ np.array(MOVES)
         arrows.set_UVC(*drift.T)
+
+
+def _short(value):
+    return f"{value:.2f}" if abs(value) < 99.5 else f"{value:.0e}"
+
+
+@lru_cache(maxsize=4096)
+def _outline(text):
+    """A text's outline, 8 points high and with its centre at (0, 0)."""
+    path = TextPath((0, 0), text, size=8)
+    return Path(path.vertices - np.ptp(path.vertices, 0) / 2, path.codes)
 
 
 def _square(states):

@@ -11,6 +11,8 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import PathCollection
+from matplotlib.textpath import TextPath
 from PIL import Image
 from test_env_gridworld import MOVES, told_again
 
@@ -202,9 +204,13 @@ def test_frames_show_the_agent_that_was_asked_for():
 def test_walls_and_ends_have_no_numbers():
     picture = ValueFrames(np.zeros(20), np.full((20, 4), 0.25), map_cells())
     picture.add(judged(0.5))
-    texts = [text.get_text() for text in picture.figure.axes[0].texts]
-    assert texts.count("0.50") == 13
-    assert texts.count("goal") == texts.count("trap") == 1
+    axes = picture.figure.axes[0]
+    (numbers,) = [c for c in axes.collections if isinstance(c, PathCollection)]
+    widths = [np.ptp(path.vertices[:, 0]) for path in numbers.get_paths()]
+    half = TextPath((0, 0), "0.50", size=8)
+    assert len(widths) == len(numbers.get_offsets()) == 13
+    assert widths == pytest.approx([np.ptp(half.vertices[:, 0])] * 13)
+    assert [text.get_text() for text in axes.texts] == ["goal", "trap"]
 
 
 def test_the_slider_shows_the_frame_and_says_what_it_is(monkeypatch):

@@ -295,9 +295,11 @@ def test_a_strip_shows_the_regions():
 
     strip = Strip(Figure().subplots(), 0, 1)
     strip.set(np.array([0.1, 0.3, 0.5, 0.7, 0.9]), np.array([0, 1, 1, 2, 0]))
-    image, *letters = strip.artists
-    pixels = image.get_array()[0]
-    assert len(np.unique(pixels, axis=0)) == 3 and (pixels[0] == pixels[-1]).all()
+    bands, *letters = strip.artists
+    ends = [path.vertices[:, 0].max() for path in bands.get_paths()]
+    assert ends == pytest.approx([0.2, 0.6, 0.8, 1.0])
+    colours = bands.get_facecolor()
+    assert len(np.unique(colours, axis=0)) == 3 and (colours[0] == colours[-1]).all()
     assert [t.get_text() for t in letters if t.get_visible()] == ["a", "c", "e", "a"]
 
 
