@@ -120,14 +120,15 @@ def reinforce(
     for update in range(updates):
         rollout = play_episodes(vector, actor, seed=None if update else seed, generator=generator)
         returns = discounted_returns(rollout.rewards * reward_scale, gamma)
+        values = critic(rollout.observations[:-1]) if baseline else None
         _set_lr(optimiser, 1 - update / updates if lr_decay else 1.0)
         losses = _learn(
             actor,
-            critic,
             optimiser,
             rollout,
+            values,
             returns,
-            returns if critic is None else returns - critic(rollout.observations[:-1]).detach(),
+            returns - values.detach() if baseline else returns,
             entropy_coef=entropy_coef,
             value_coef=value_coef,
             max_grad_norm=max_grad_norm,
@@ -218,19 +219,19 @@ def a2c_update(actor, critic, optimiser, rollout, *, gamma, lam, reward_scale=1.
     options: entropy_coef, value_coef, max_grad_norm, normalise_advantages, as for a2c.
     Losses are summed over agents; means, normalisation and clipping stay within one.
     """
-    with torch.no_grad():
-        values = critic(rollout.observations)
+    values = critic(rollout.observations)
+    rewards, known = rollout.rewards * reward_scale, values.detach()  # no gradient through targets
     ends = rollout.terminated, rollout.truncated
-    advantages = gae(rollout.rewards * reward_scale, values, *ends, gamma=gamma, lam=lam)
-    returns = advantages + values[:-1]
-    return _learn(actor, critic, optimiser, rollout, returns, advantages, **options)
+    advantages = gae(rewards, known, *ends, gamma=gamma, lam=lam)
+    returns = advantages + known[:-1]
+    return _learn(actor, optimiser, rollout, values[:-1], returns, advantages, **options)
 
 
 def _learn(
     actor,
-    critic,
     optimiser,
     rollout,
+    values,
     returns,
     advantages,
     *,
@@ -239,16 +240,16 @@ def _learn(
     max_grad_norm,
     normalise_advantages,
 ):
-    observations, valid = rollout.observations[:-1], rollout.valid
+    valid = rollout.valid
     if normalise_advantages:
         advantages = normalise(advantages, valid)
-    logits = actor(observations)
+    logits = actor(rollout.observations[:-1])
     policy = policy_gradient_loss(log_prob(logits, rollout.actions), advantages, valid)
     value = torch.full_like(policy, torch.nan)
     mean_entropy = masked_mean(entropy(logits), valid)
     loss = policy - entropy_coef * mean_entropy
-    if critic is not None:
-        value = value_loss(critic(observations), returns, valid)
+    if values is not None:
+        value = value_loss(values, returns, valid)
         loss = loss + value_coef * value
     optimiser.zero_grad()
     loss.sum().backward()
