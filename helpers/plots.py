@@ -124,7 +124,7 @@ class LivePicture:
             self._paint(self._axes_layer, self.still)
             self._still_layer = self._layer()
         self._paint(self._still_layer, self.moving)
-        image = Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
+        image = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
         image.save(stream := io.BytesIO(), "png", compress_level=1)
         return stream.getvalue()
 

@@ -64,8 +64,9 @@ def draw_values(axes, values, policy=None, *, cells=None, animated=False):
     closed = np.isin(cells, list("GT#"))
     for y, x in np.argwhere(cells == "#"):
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color="0.35", lw=0))
-    image = axes.imshow(np.ma.array(closed * 0.0, mask=closed), cmap=PALE, norm=SCALE)
-    axes.invert_yaxis()
+    edges = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
+    colours = axes.pcolormesh(*edges, np.ma.array(closed * 0.0, mask=closed), cmap=PALE, norm=SCALE)
+    axes.set_aspect("equal")
     small = {"ha": "center", "va": "center", "fontsize": 8}
     y, x = (~closed).nonzero()
     numbers = PathCollection(  # one artist: as many texts would take most of a frame's time
@@ -85,7 +86,7 @@ def draw_values(axes, values, policy=None, *, cells=None, animated=False):
     for letter, label in LABELS.items():
         for y, x in np.argwhere(cells == letter):
             axes.text(x, y, label, **small)
-    artists = [image, arrows, numbers]
+    artists = [colours, arrows, numbers]
     for artist in artists:
         artist.set_animated(animated)
     update_values(artists, values, policy)
@@ -94,10 +95,10 @@ def draw_values(axes, values, policy=None, *, cells=None, animated=False):
 
 def update_values(artists, values, policy=None):
     """Put new values and a new policy into the artists that draw_values returned."""
-    image, arrows, numbers = artists
-    closed = image.get_array().mask
+    colours, arrows, numbers = artists
+    closed = colours.get_array().mask
     values = np.asarray(values).reshape(closed.shape)
-    image.set_data(np.ma.array(values, mask=closed))
+    colours.set_array(np.ma.array(values, mask=closed))
     numbers.set_paths([_outline(_short(value)) for value in values[~closed]])
     if policy is not None:
         drift = np.asarray(policy)[~closed.ravel()] @ np.array(MOVES)
@@ -165,7 +166,8 @@ class ValueGrid(LivePicture):
         self._curves[0].set(ylim=(-1.05, 1.0), ylabel="exact V(start)", xticklabels=[])
         self._curves[1].set(ylim=(0, highest_error), ylabel="critic's error (rms)")
         self._curves[1].set_xlabel("steps of each agent")
-        self._best = self._curves[0].axhline(np.nan, color=COLOURS["grey"], lw=1, ls=":")
+        grey = {"color": COLOURS["grey"], "lw": 1, "ls": ":", "animated": True}
+        self._best = self._curves[0].axhline(np.nan, **grey)
         self._lines = [
             [a.plot([], [], animated=True, **style)[0] for a in self._curves]
             for style in RUN_STYLES
@@ -174,8 +176,8 @@ class ValueGrid(LivePicture):
         self._each = [a.plot([], [], **thin)[0] for a in self._curves]
         self.still = [line for pair in self._lines[1:] for line in pair]
         drawn = [artist for artists in self._grids for artist in artists]
-        self.moving = [*drawn, *self._each, *self._lines[0]]
-        self._runs, self._scale = [], None
+        self.moving = [*drawn, self._best, *self._each, *self._lines[0]]
+        self._runs, self._total = [], None
 
     def restart(self, label):
         """Begin a new run. The one before becomes a ghost, if it got a quarter of its way."""
@@ -186,16 +188,16 @@ class ValueGrid(LivePicture):
         self.redraw_still()
 
     def add(self, item):
-        """Take in one more Judged. The axes follow the length of a run and the best value."""
+        """Take in one more Judged. The axes follow the length of a run."""
         run = self._runs[-1]
         run.add(item)
-        scale = round(item.steps / item.fraction), item.best
-        if scale != self._scale:
-            self._scale = scale
+        total = round(item.steps / item.fraction)
+        if total != self._total:
+            self._total = total
             for axes in self._curves:
-                axes.set_xlim(0, scale[0])
-            self._best.set_ydata([item.best] * 2)
+                axes.set_xlim(0, total)
             self.redraw_axes()
+        self._best.set_ydata([item.best] * 2)
         run.draw(self._lines[0])
         run.draw_each(self._each)
         for artists, values in zip(self._grids, (item.critic[0], item.exact[0])):
