@@ -41,10 +41,12 @@ def gae(rewards, values, terminated, truncated, *, gamma, lam):
     """
     check_fraction("lam", lam)
     rewards, values, one_step, ends = _prepare(rewards, values, terminated, truncated, gamma)
-    advantages = one_step - values[:-1]  # delta; what follows is added from the last step back
+    advantages = list(
+        one_step - values[:-1]
+    )  # delta; what follows is added from the last step back
     for t in reversed(range(len(advantages) - 1)):
-        advantages[t] += gamma * lam * torch.where(ends[t], 0, advantages[t + 1])
-    return advantages
+        advantages[t] = advantages[t] + gamma * lam * advantages[t + 1].masked_fill(ends[t], 0)
+    return torch.stack(advantages)
 
 
 def n_step_returns(rewards, values, terminated, truncated, *, gamma, n):
@@ -74,6 +76,8 @@ def _prepare(rewards, values, terminated, truncated, gamma):
     """Tensors of rewards and values, the target r_t + gamma V_{t+1}, and where episodes end."""
     check_fraction("gamma", gamma)
     rewards, values = _as_float(rewards), _as_float(values)
+    if not len(rewards):
+        raise SlipError("There are no steps: give rewards at least one row.")
     terminated, truncated = (torch.as_tensor(x).bool() for x in (terminated, truncated))
     check_shape("terminated", terminated, rewards.shape, "that of the rewards")
     check_shape("truncated", truncated, rewards.shape, "that of the rewards")

@@ -282,3 +282,12 @@ def test_shapes_that_disagree_get_a_sentence(position, shape, sentence):
 def test_a_single_number_of_reward_gets_a_sentence():
     with pytest.raises(SlipError, match="an array whose first axis is time"):
         discounted_returns(1.0, 0.5)
+
+
+def test_no_steps_at_all_get_a_sentence():
+    for call in (
+        lambda: gae([], [1.0], [], [], gamma=0.5, lam=0.5),
+        lambda: n_step_returns([], [1.0], [], [], gamma=0.5, n=2),
+    ):
+        with pytest.raises(SlipError, match="give rewards at least one row"):
+            call()
