@@ -1,9 +1,13 @@
 """Shared by several test files."""
 
 import contextlib
+import signal
 
 import pytest
 from random_states import global_states
+
+# A shell starts what runs in its background with interrupts ignored; some tests send them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
