@@ -109,7 +109,6 @@ class Strip:
         self.artists = [self._bands, *self._letters]
         for artist in self.artists:
             artist.set_animated(animated)
-            artist.set_visible(False)
 
     def set(self, beliefs, best):
         found = regions(beliefs, best)
@@ -120,7 +119,6 @@ class Strip:
             ]
         )
         self._bands.set_facecolor([ACTION_COLOURS[a] for a, _, _ in found])
-        self._bands.set_visible(True)
         for letter, (a, low, high) in zip(self._letters, found):
             letter.set(text=ACTIONS[a][0], x=(low + high) / 2, visible=high - low > 0.03)
         for letter in self._letters[len(found) :]:

@@ -33,17 +33,15 @@ def gae(rewards, values, terminated, truncated, *, gamma, lam):
     values: [T+1, ...]; values[t+1] is the value of the state in which step t arrived,
         an episode's true last state included.
     gamma, lam: in [0, 1].
-    Returns [T, ...], in the unit of the rewards. Raises SlipError where shapes disagree
-    or gamma or lam lies outside [0, 1].
+    Returns [T, ...], in the unit of the rewards. Raises SlipError where shapes disagree, there is
+    no step, or gamma or lam lies outside [0, 1].
 
     Schulman et al. 2016, eq. 16; their delta uses the same indices as ours.
     Derived in notebooks/04_a2c.ipynb.
     """
     check_fraction("lam", lam)
     rewards, values, one_step, ends = _prepare(rewards, values, terminated, truncated, gamma)
-    advantages = list(
-        one_step - values[:-1]
-    )  # delta; what follows is added from the last step back
+    advantages = list(one_step - values[:-1])  # delta; what follows is added from the end back
     for t in reversed(range(len(advantages) - 1)):
         advantages[t] = advantages[t] + gamma * lam * advantages[t + 1].masked_fill(ends[t], 0)
     return torch.stack(advantages)
@@ -57,8 +55,8 @@ def n_step_returns(rewards, values, terminated, truncated, *, gamma, n):
 
     rewards, terminated, truncated: [T, ...]; values: [T+1, ...] as for gae.
     gamma: in [0, 1]; n: at least 1.
-    Returns [T, ...], in the unit of the rewards. Raises SlipError where shapes disagree,
-    gamma lies outside [0, 1] or n is below 1.
+    Returns [T, ...], in the unit of the rewards. Raises SlipError where shapes disagree, there is
+    no step, gamma lies outside [0, 1] or n is below 1.
 
     Sutton & Barto 2018, eq. 7.1 (theirs counts rewards from t+1).
     Derived in notebooks/04_a2c.ipynb.

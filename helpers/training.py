@@ -220,9 +220,9 @@ def a2c_update(actor, critic, optimiser, rollout, *, gamma, lam, reward_scale=1.
     Losses are summed over agents; means, normalisation and clipping stay within one.
     """
     values = critic(rollout.observations)
-    rewards, known = rollout.rewards * reward_scale, values.detach()  # no gradient through targets
+    known = values.detach()  # no gradient flows through targets
     ends = rollout.terminated, rollout.truncated
-    advantages = gae(rewards, known, *ends, gamma=gamma, lam=lam)
+    advantages = gae(rollout.rewards * reward_scale, known, *ends, gamma=gamma, lam=lam)
     returns = advantages + known[:-1]
     return _learn(actor, optimiser, rollout, values[:-1], returns, advantages, **options)
 

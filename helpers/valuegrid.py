@@ -99,14 +99,11 @@ def update_values(artists, values, policy=None):
     closed = colours.get_array().mask
     values = np.asarray(values).reshape(closed.shape)
     colours.set_array(np.ma.array(values, mask=closed))
-    numbers.set_paths([_outline(_short(value)) for value in values[~closed]])
+    texts = [f"{v:.2f}" if abs(v) < 99.5 else f"{v:.0e}" for v in values[~closed]]
+    numbers.set_paths([_outline(text) for text in texts])
     if policy is not None:
         drift = np.asarray(policy)[~closed.ravel()] @ np.array(MOVES)
         arrows.set_UVC(*drift.T)
-
-
-def _short(value):
-    return f"{value:.2f}" if abs(value) < 99.5 else f"{value:.0e}"
 
 
 @lru_cache(maxsize=4096)
@@ -166,8 +163,9 @@ class ValueGrid(LivePicture):
         self._curves[0].set(ylim=(-1.05, 1.0), ylabel="exact V(start)", xticklabels=[])
         self._curves[1].set(ylim=(0, highest_error), ylabel="critic's error (rms)")
         self._curves[1].set_xlabel("steps of each agent")
-        grey = {"color": COLOURS["grey"], "lw": 1, "ls": ":", "animated": True}
-        self._best = self._curves[0].axhline(np.nan, **grey)
+        self._best = self._curves[0].axhline(
+            np.nan, color=COLOURS["grey"], lw=1, ls=":", animated=True
+        )
         self._lines = [
             [a.plot([], [], animated=True, **style)[0] for a in self._curves]
             for style in RUN_STYLES
