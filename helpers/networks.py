@@ -138,7 +138,7 @@ class Critic(_Network):
         return super().forward(observations).squeeze(-1)
 
 
-def make_optimiser(actor, critic=None, *, lr, critic_lr_scale=1.0, betas=(0.9, 0.999)):
+def make_optimiser(actor, critic=None, *, lr, critic_lr_scale=1.0):
     """Adam over both networks, with the layers that are the critic's alone at lr * critic_lr_scale.
 
     Adam works number by number, so agents side by side stay independent. Kingma & Ba 2015.
@@ -151,7 +151,7 @@ def make_optimiser(actor, critic=None, *, lr, critic_lr_scale=1.0, betas=(0.9, 0
         groups.append({"params": own, "initial_lr": lr * critic_lr_scale})
     for group in groups:
         group["lr"] = group["initial_lr"]
-    return torch.optim.Adam(groups, betas=betas, fused=True)
+    return torch.optim.Adam(groups, fused=True)
 
 
 def clip_gradients(optimiser, max_norm):

@@ -178,6 +178,8 @@ class LearningCurve(LivePicture):
         )
         entropies.set(ylim=(0, 1.06 * np.log(actions)), xlabel="environment steps")
         entropies.set(ylabel="policy entropy (nats)")
+        for axes, intervals in zip(self._axes, (5, 2)):
+            axes.locator_params(axis="x", nbins=intervals)  # room for numbers of six digits
         self._current = [_line(axes, RUN_STYLES[0]) for axes in self._axes]
         self._each = _line(returns, {**RUN_STYLES[0], "lw": 0.8, "alpha": 0.5})
         dot = {"color": COLOURS["blue"], "marker": "o", "ms": 6, "clip_on": False}

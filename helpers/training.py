@@ -29,15 +29,14 @@ from helpers.rollout import collect, make_envs, play_episodes
 CARTPOLE = {
     "envs": 32,
     "rollout_steps": 64,
-    "total_steps": 250_000,
-    "lr": 0.007,
+    "total_steps": 200_000,
+    "lr": 0.025,
     "lr_decay": True,
     "critic_lr_scale": 2.0,
     "gamma": 0.99,
     "lam": 1.0,
-    "hidden": (32, 32),
+    "hidden": (16,),
     "reward_scale": 0.1,
-    "adam_betas": (0.9, 0.99),
     "normalise_advantages": True,
 }
 
@@ -93,7 +92,6 @@ def reinforce(
     critic_lr_scale=1.0,
     reward_scale=1.0,
     normalise_advantages=False,
-    adam_betas=(0.9, 0.999),
 ):
     """REINFORCE with reward-to-go: a generator that yields a Progress after each update.
 
@@ -113,9 +111,7 @@ def reinforce(
     vector = make_envs(env_id, agents * envs, env_options)
     actor, critic = _networks(vector, agents, hidden, False, generator)
     critic = critic if baseline else None
-    optimiser = make_optimiser(
-        actor, critic, lr=lr, critic_lr_scale=critic_lr_scale, betas=adam_betas
-    )
+    optimiser = make_optimiser(actor, critic, lr=lr, critic_lr_scale=critic_lr_scale)
     recent, steps = _RecentReturns(agents), 0
     for update in range(updates):
         rollout = play_episodes(vector, actor, seed=None if update else seed, generator=generator)
@@ -160,7 +156,6 @@ def a2c(
     critic_lr_scale=1.0,
     reward_scale=1.0,
     normalise_advantages=False,
-    adam_betas=(0.9, 0.999),
 ):
     """Advantage actor-critic (A2C): a generator that yields a Progress after each update.
 
@@ -187,9 +182,7 @@ def a2c(
     generator = torch.Generator().manual_seed(seed)
     vector = make_envs(env_id, agents * envs, env_options)
     actor, critic = _networks(vector, agents, hidden, shared_body, generator)
-    optimiser = make_optimiser(
-        actor, critic, lr=lr, critic_lr_scale=critic_lr_scale, betas=adam_betas
-    )
+    optimiser = make_optimiser(actor, critic, lr=lr, critic_lr_scale=critic_lr_scale)
     updates = math.ceil(total_steps / (envs * rollout_steps))
     recent = _RecentReturns(agents)
     rollouts = collect(vector, actor, steps=rollout_steps, seed=seed, generator=generator)

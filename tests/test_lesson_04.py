@@ -335,7 +335,7 @@ def test_every_end_of_the_sliders_trains_on_2048_steps(envs, gamma, lr, lam):
     run = panel_train()(gamma=gamma, lr=lr, lam=lam, envs=envs, agents=1)
     first, second = next(run), next(run)
     assert (first.steps, second.steps) == (2048, 4096)
-    assert first.fraction == pytest.approx(1 / 123)
+    assert first.fraction == pytest.approx(1 / 98)
     assert second.words().endswith(".")
     run.close()
 
@@ -365,7 +365,7 @@ def test_the_stored_verdicts_are_those_that_the_text_reads_out():
         line.split()[1]: line.split("  ")[-1].strip() for line in LESSON.said("table").splitlines()
     }
     assert verdicts.pop("envs") == "better"
-    assert verdicts.pop("lr") == verdicts.pop("reward_scale") == "worse"
+    assert verdicts.pop("lr") == "worse"
     verdicts.pop("entries")
     assert len(verdicts) == 6 and set(verdicts.values()) == {"no difference shown"}
 
@@ -386,7 +386,8 @@ def test_the_panels_collapsed_answers():
     assert solved(31) >= 14
     ignorant = sixteen(31, lam=0.0)
     assert (ignorant >= 475).sum() <= 2 and 90 < ignorant.median() < 210
-    assert solved(31, lam=0.95) >= 11
+    assert 3 <= solved(31, lam=0.95) <= 13
+    assert solved(31, lam=0.98) >= 14
     assert solved(31, envs=256, rollout_steps=8) <= 6
     assert solved(31, envs=8, rollout_steps=256) >= 14
 
@@ -400,10 +401,13 @@ def test_what_each_entry_is_worth_at_the_full_length():
         if CARTPOLE[name] != defaults[name]
     }
     print(counts)
-    assert counts["lr"] == 0 and counts["total_steps"] <= 6
-    assert counts["reward_scale"] <= 13 and counts["rollout_steps"] <= 13
-    assert min(counts[k] for k in ("envs", "adam_betas", "normalise_advantages")) >= 14
-    assert min(counts[k] for k in ("lr_decay", "critic_lr_scale", "hidden")) >= 9
+    assert counts.pop("lr") == 0
+    for name in ("total_steps", "reward_scale", "rollout_steps", "hidden"):
+        assert 1 <= counts.pop(name) <= 12
+    assert counts.pop("critic_lr_scale") >= 9
+    assert set(counts) == {"envs", "lr_decay", "normalise_advantages"}
+    assert min(counts.values()) >= 14
+    assert solved(41, hidden=defaults["hidden"], lr=0.0035) >= 14
 
 
 @pytest.mark.hardening

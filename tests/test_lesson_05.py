@@ -319,8 +319,8 @@ def test_without_a_discount_a_bonus_never_ends_and_says_so(street):
 # --- CartPole: what the lesson says of it, with agents that it does not show ---------------------
 
 
-def cartpole(lesson, seed, **settings):
-    for item in lesson["train"](agents=16, seed=seed, **settings):
+def cartpole(lesson, seed, count=16, **settings):
+    for item in lesson["train"](agents=count, seed=seed, **settings):
         pass
     scores = lesson["evaluate"](item.actor, "CartPole-v1", episodes=100, seed=1)
     return scores.mean(1).numpy(), item.entropy
@@ -334,14 +334,13 @@ def agents():
 @pytest.mark.hardening
 def test_a_small_coefficient_makes_no_difference_and_a_large_one_harms(agents):
     ends = {
-        coef: np.concatenate([cartpole(agents, seed, entropy_coef=coef)[0] for seed in (1, 2, 3)])
+        coef: np.concatenate([cartpole(agents, s, 48, entropy_coef=coef)[0] for s in (1, 2)])
         for coef in (0.0, 0.01, 0.1)
     }
     test = agents["permutation_test"]
     assert test(ends[0.0], ends[0.01]) > 0.05
     assert test(ends[0.0], ends[0.1]) < 0.001 and ends[0.1].mean() < ends[0.0].mean() - 40
-    signs = {ends[0.01][i : i + 16].mean() > ends[0.0][i : i + 16].mean() for i in (0, 16, 32)}
-    assert signs == {True, False}
+    assert min(ends[0.01][i : i + 48].mean() - ends[0.0][i : i + 48].mean() for i in (0, 48)) < 0
     assert cartpole(agents, 1, entropy_coef=0.03)[0].mean() > 380
     assert cartpole(agents, 1, entropy_coef=0.3)[0].mean() < ends[0.0].mean() / 2
 
@@ -349,11 +348,11 @@ def test_a_small_coefficient_makes_no_difference_and_a_large_one_harms(agents):
 @pytest.mark.hardening
 def test_a_bonus_rescues_no_learning_rate(agents):
     without, bonus = (
-        np.concatenate([cartpole(agents, s, lr=0.1, entropy_coef=c)[0] for s in (1, 2, 3)])
+        np.concatenate([cartpole(agents, s, 48, lr=0.3, entropy_coef=c)[0] for s in (1, 2)])
         for c in (0.0, 0.1)
     )
-    assert bonus.mean() < without.mean()
-    assert max(np.mean(without >= 475), np.mean(bonus >= 475)) < 0.5
+    without, bonus = (np.mean(scores >= 475) for scores in (without, bonus))
+    assert 0 < bonus < without + 0.1 and without < 0.5
 
 
 @pytest.mark.hardening

@@ -266,6 +266,18 @@ def test_memory_does_not_grow_with_the_updates():
     assert sum(reference() is not None for reference in actors) <= 1 + plots.GHOSTS
 
 
+@pytest.mark.parametrize("updates", [3, 49, 100, 201, 250, 999])
+def test_the_numbers_on_the_axes_keep_apart(updates):
+    picture = LearningCurve()
+    run(picture, "first", 100, updates=updates, until=1)
+    canvas = picture.figure.canvas
+    for axes in picture.figure.axes:
+        labels = [x for x in axes.get_xticklabels() if 0 <= x.get_position()[0] <= 1000 * updates]
+        boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+        assert len(boxes) >= 2
+        assert all(left.x1 + 3 < right.x0 for left, right in zip(boxes, boxes[1:]))
+
+
 def test_every_axis_has_a_label_with_its_unit():
     for axes in LearningCurve().figure.axes:
         assert re.search("steps", axes.get_xlabel()) and re.search("return|nats", axes.get_ylabel())
