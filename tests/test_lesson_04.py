@@ -396,17 +396,17 @@ def test_the_panels_collapsed_answers():
 def test_what_each_entry_is_worth_at_the_full_length():
     defaults = training.a2c.__kwdefaults__
     counts = {
-        name: solved(41, **{name: defaults[name]})
+        name: sum(solved(seed, **{name: defaults[name]}) for seed in (41, 42))
         for name in CARTPOLE
         if CARTPOLE[name] != defaults[name]
     }
     print(counts)
     assert counts.pop("lr") == 0
     for name in ("total_steps", "reward_scale", "rollout_steps", "hidden"):
-        assert 1 <= counts.pop(name) <= 12
-    assert counts.pop("critic_lr_scale") >= 9
-    assert set(counts) == {"envs", "lr_decay", "normalise_advantages"}
-    assert min(counts.values()) >= 14
+        assert 2 <= counts.pop(name) <= 23
+    assert min(counts.pop("lr_decay"), counts.pop("critic_lr_scale")) >= 17
+    assert set(counts) == {"envs", "normalise_advantages"}
+    assert min(counts.values()) >= 30
     assert solved(41, hidden=defaults["hidden"], lr=0.0035) >= 14
 
 

@@ -3,6 +3,7 @@
 import base64
 import gc
 import io
+import itertools
 import re
 import warnings
 import weakref
@@ -275,7 +276,7 @@ def test_the_numbers_on_the_axes_keep_apart(updates):
         labels = [x for x in axes.get_xticklabels() if 0 <= x.get_position()[0] <= 1000 * updates]
         boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
         assert len(boxes) >= 2
-        assert all(left.x1 + 3 < right.x0 for left, right in zip(boxes, boxes[1:]))
+        assert all(left.x1 + 3 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_every_axis_has_a_label_with_its_unit():
