@@ -154,7 +154,11 @@ class LivePanel:
             self._run = None if self._closed else run
 
     def _advance(self, run):
-        item = next(run, None)
+        try:
+            item = next(run, None)
+        except BaseException:
+            self._draw()  # the last good state may have come too soon for a picture
+            raise
         with self._lock:
             if item is None:
                 self._run = None
@@ -168,10 +172,13 @@ class LivePanel:
             self._drawn = time.monotonic()
 
     def _show(self, fraction, words):
-        self._image.value = self._picture.png()
+        self._draw()
         self._progress.value = fraction
-        self._table.value = _table(self._picture.rows())
         self._tell(fraction, words)
+
+    def _draw(self):
+        self._image.value = self._picture.png()
+        self._table.value = _table(self._picture.rows())
 
     def _tell(self, *report):
         """Say how things stand; without a report, the last one and whether the panel is paused."""

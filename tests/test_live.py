@@ -436,6 +436,15 @@ def test_an_error_is_told_and_the_next_move_works(make, monkeypatch, place, erro
     assert panel.wait().startswith("Finished.") and "gamma 0.6" in panel._table.value
 
 
+def test_an_error_leaves_the_last_good_state_in_sight(make, monkeypatch):
+    monkeypatch.setattr(live, "FRAME_SECONDS", 60)  # the first update is drawn, the next too soon
+    picture = Breakable()
+    picture.broken, picture.error = "update", SlipError("Too hot.")
+    panel = make(picture.train, picture)
+    assert panel.wait() == "Stopped: Too hot."
+    assert shown(panel) == b"1, 2" and "2 updates" in panel._table.value
+
+
 def test_values_that_come_while_an_update_fails_are_not_lost(make):
     moved, train = threading.Event(), Train()
 
