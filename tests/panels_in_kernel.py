@@ -27,7 +27,6 @@ TEXTS = ["", "0", "-1e400", "nan", "ß" * 2000, "__import__('os')", "\x00\n<b>"]
 COUNTED = (Figure, Player, types.GeneratorType, asyncio.TimerHandle)
 
 
-
 def pass_over_interrupts(unraisable):
     """Python drops an interrupt that comes within a finaliser, and says so: no fault of ours."""
     if unraisable.exc_type is not KeyboardInterrupt:

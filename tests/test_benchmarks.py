@@ -4,10 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
+from ipywidgets import IntSlider
+
+from helpers.live import LivePanel
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests/benchmarks"
@@ -63,6 +68,28 @@ def test_wilson_interval(load):
 def test_lesson_03_still_has_the_agent_that_is_compared(load):
     agent, play = load("solve").lesson_03()
     assert (agent.__name__, play.__name__) == ("ClassicAgent", "play")
+
+
+def test_nothing_else_trains_while_a_panel_is_measured(load, monkeypatch):
+    monkeypatch.delenv("COURSE_FOREGROUND")
+    nothing = SimpleNamespace(restart=str, add=str, png=bytes, rows=lambda: [("", "", "")])
+
+    def train(place):
+        for fraction in (0.0, 1.0):
+            time.sleep(0.1)
+            yield SimpleNamespace(fraction=fraction)
+
+    panels = [LivePanel(train, nothing, place=IntSlider(place)) for place in range(3)]
+    benchmark, at_work = load("live"), []
+
+    def measure_panel(panel, **_):
+        at_work.extend(other for other in panels if other._worker)
+
+    monkeypatch.setattr(benchmark, "measure_panel", measure_panel)
+    benchmark.measure_all()
+    for panel in panels:
+        panel.close()
+    assert at_work == []
 
 
 def run(command, *options, path=()):
