@@ -210,13 +210,14 @@ def megabytes():
 
 def census():
     """What is alive: threads, megabytes, and how many of the things that could pile up."""
+    threads = threading.enumerate()  # first, since one that is ending still holds its run
     for name in ("last_exc", "last_value", "last_traceback"):
         vars(sys)[name] = None  # what an interrupted cell had in hand
     gc.collect()
     things = gc.get_objects()
     pictures = [t for t in things if type(t) is LivePanel and getattr(t, "_picture", None)]
     return {
-        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "threads": sorted(thread.name for thread in threads),
         "megabytes": megabytes(),
         "counts": {kind.__name__: sum(type(x) is kind for x in things) for kind in COUNTED}
         | {"widgets": len(widgets.Widget.widgets), "pictures": len(pictures)},

@@ -47,6 +47,7 @@ class Kernel:
         self.client.wait_for_ready(PATIENCE)
         self.complaints, self.stderr, self.events, self.thread = [], "", 0, None
         self.interrupted = []  # complaints of cells that were interrupted
+        self.ended = {}  # when requests had ended, by id
         self._closing = threading.Event()
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
@@ -65,6 +66,8 @@ class Kernel:
                 self.complaints.append("\n".join(content["traceback"]))
             elif message["msg_type"] == "stream" and content["name"] == "stderr":
                 self.stderr += content["text"]  # which may come in parts
+            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
+                self.ended[message["parent_header"].get("msg_id")] = time.monotonic()
 
     def close(self):
         self._closing.set()
@@ -80,11 +83,14 @@ class Kernel:
         return message["header"]["msg_id"]
 
     def reply(self, request, meanwhile):
+        """An answer; an interrupt between a cell's end and its answer loses the answer."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             try:
                 message = self.client.get_shell_msg(timeout=0.005)
             except queue.Empty:
+                if time.monotonic() > self.ended.get(request, end) + 5:
+                    return {"status": "lost"}
                 meanwhile()
                 continue
             if message["parent_header"]["msg_id"] == request:
