@@ -100,14 +100,14 @@ def standing(patience):
 def faults(panel):
     """What may be wrong with a panel that rests, and whether it is."""
     rows, done = panel._picture.rows(), panel._words.startswith("Finished.")
-    ended = panel._words.startswith(("Finished.", "Stopped: ", "Paused at"))
     return {
         "it is not the last values that were trained": rows[0][1]
         != label(panel.values, panel._controls),
         "the table is not the picture's": panel._table.value != _table(rows),
         "the picture is not the newest": bytes(panel._image.value) != panel._picture.png(),
         "the status is not the newest": panel._words not in panel._status.value,
-        "neither at an end nor paused": not ended,
+        "neither at an end nor paused": not done
+        and not panel._words.startswith(("Stopped: ", "Paused at")),
         "the button does not say that it is paused": panel._paused
         != (buttons(panel)[0].description == "Resume"),
         "not trained to the end": done and not panel._progress.value == panel.latest.fraction == 1,
