@@ -32,7 +32,11 @@ CHANGING_TEXT = re.compile(
 
 
 def normalise(nb):
-    """Remove from nb, in place, what differs from one execution to the next; return nb."""
+    """Remove from nb, in place, what differs from one execution to the next; return nb.
+
+    Nothing is given away when a lesson is opened: outputs stay hidden until their cell has run, and
+    cells that draw a figure, whose code and alt text say what it shows, are folded.
+    """
     nb.metadata = nbformat.from_dict(METADATA)
     nb.nbformat_minor = 5
     for cell in nb.cells:
@@ -40,6 +44,10 @@ def normalise(nb):
             cell.metadata.pop(key, None)
         if cell.cell_type == "code":
             cell.outputs = _merge_streams(filter(_has_content, cell.outputs))
+            view = cell.metadata.setdefault("jupyter", {})
+            view["outputs_hidden"] = True
+            if "plots.show(" in cell.source:
+                view["source_hidden"] = True
     return nb
 
 
