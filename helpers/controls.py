@@ -4,6 +4,7 @@ import math
 from numbers import Integral, Real
 
 import ipywidgets as widgets
+import traitlets
 from IPython import get_ipython
 
 from helpers.errors import SlipError
@@ -11,34 +12,96 @@ from helpers.errors import SlipError
 _made = {}  # cell id -> (execution count, what the cell put on the page when it ran)
 
 
+class Slider(widgets.HBox):
+    """A slider over `places`, and a field beside it that takes any number between their ends.
+
+    value: the number, whole where all places are. The page is told which place the slider stands
+    at, and nothing more: it would answer a step of 0.01 from 0.01 with 0.0999..., a run nobody asked
+    for. What the field cannot take stays in it, with a sentence beside it.
+    """
+
+    value = traitlets.Any()
+
+    def __init__(self, description, value, places):
+        self.description, self.places = description, [*places]
+        self.low, self.high = min(self.places), max(self.places)
+        self._kind = int if all(isinstance(place, int) for place in self.places) else float
+        if not self.low <= value <= self.high:
+            raise SlipError(f"{description}: {value} is not from {self.low:g} to {self.high:g}.")
+        self._bar = widgets.IntSlider(
+            0, min=0, max=len(self.places) - 1, readout=False, **_look(description, "24em")
+        )
+        self._field = widgets.Text(continuous_update=False, layout={"width": "4.6em"})
+        self._field.tooltip = f"{description}: type a number, then Enter"
+        self._note = widgets.HTML()
+        super().__init__([self._bar, self._field, self._note])
+        self.observe(self._show, "value")
+        self.value = value
+        self._bar.observe(self._moved, "value")
+        self._field.observe(self._typed, "value")
+
+    @traitlets.validate("value")
+    def _cast(self, proposal):
+        return self._kind(proposal.value)
+
+    def _show(self, _change=None):
+        self._bar.value, self._field.value = self._place(), number_text(self.value)
+        self._note.value = ""
+
+    def _place(self):
+        return min(range(len(self.places)), key=lambda k: abs(self.places[k] - self.value))
+
+    def _moved(self, _change):
+        if self._bar.value != self._place():  # a typed number may lie between two places
+            self.value = self.places[self._bar.value]
+
+    def _typed(self, change):
+        if change.new == number_text(self.value):  # what `_show` writes may be rounded
+            return
+        try:
+            value = self._kind(change.new.replace(",", ".", 1))  # a decimal comma
+        except ValueError:
+            value = math.nan
+        if self.low <= value <= self.high:
+            self.value = value
+            self._show()  # also where it was that value before
+        else:
+            whole = "whole " if self._kind is int else ""
+            self._note.value = f"a {whole}number from {self.low:g} to {self.high:g}, please"
+
+
+def slider(description, value, low, high, step):
+    """Slider from low to high, `step` apart, with a field that takes any number between."""
+    count = round((high - low) / step)
+    return Slider(description, value, [_tidy(low + k * step) for k in range(count + 1)])
+
+
 def gamma(value=0.99):
-    """Slider for the discount, from 0 to 1."""
-    return widgets.FloatSlider(
-        value, min=0, max=1, step=0.01, readout_format=".2f", **_look("discount gamma")
-    )
+    """Slider for the discount, from 0 to 1; ten times finer above 0.9, where most happens."""
+    fine = [k / 1000 for k in range(900, 1001)]
+    return Slider("discount gamma", value, [*(k / 100 for k in range(90)), *fine])
 
 
 def learning_rate(value, *, low=1e-4, high=1.0, description="initial learning rate"):
-    """Slider for the learning rate, on a logarithmic scale from low to high."""
-    step, lowest = 0.05, math.log10(low)
-    exponent = round(lowest + round((math.log10(value) - lowest) / step) * step, 9)
-    return widgets.FloatLogSlider(
-        10**exponent,  # on the slider's grid: off it the browser would move it
-        min=lowest,
-        max=math.log10(high),
-        step=step,
-        readout_format=".3g",
-        **_look(description),
-    )
+    """Slider for the learning rate, on a logarithmic scale: twenty round numbers to a power of ten."""
+    first, last = (round(20 * math.log10(end)) for end in (low, high))
+    places = [float(f"{10 ** (k / 20):.2g}") for k in range(first, last + 1)]
+    return Slider(description, value, places)
+
+
+def choice(description, options, value=None):
+    """One button for each option; the first is chosen, or `value`."""
+    look = _look(description, width="max-content", button_width="auto")
+    chosen = options[0] if value is None else value
+    buttons = widgets.ToggleButtons(options=options, value=chosen, **look)
+    for name in ("jupyter-widgets", "widget-inline-hbox"):  # lost in ipywidgets 8.1.9
+        buttons.add_class(name)  # the label beside the buttons, as elsewhere
+    return buttons
 
 
 def agents(value=4):
     """Choice of how many agents train side by side: 1, 4 or 8."""
-    look = _look("agents", button_width="3em")
-    buttons = widgets.ToggleButtons(options=[1, 4, 8], value=value, **look)
-    for name in ("jupyter-widgets", "widget-inline-hbox"):  # lost in ipywidgets 8.1.9
-        buttons.add_class(name)  # the label beside the buttons, as elsewhere
-    return buttons
+    return choice("agents", [1, 4, 8], value)
 
 
 def seed(value=0):
@@ -46,9 +109,19 @@ def seed(value=0):
     return widgets.BoundedIntText(value, min=0, max=10**6, **_look("random seed", width="17em"))
 
 
+def number_text(value):
+    """A number as the controls and tables show it: at most four digits of a fraction."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _tidy(value):
+    """Without the last digits that floating-point sums leave behind."""
+    return value if isinstance(value, int) else round(value, 10)
+
+
 def label(values, controls):
     """The settings of a run in words, as in "discount gamma 0.99, agents 4"."""
-    texts = {k: f"{v:.3g}" if isinstance(v, float) else str(v) for k, v in values.items()}
+    texts = {name: number_text(value) for name, value in values.items()}
     return ", ".join(f"{controls[name].description} {text}" for name, text in texts.items())
 
 
@@ -62,9 +135,10 @@ def check_value(name, value, controls):
         if not known or isinstance(value, bool) != isinstance(control.value, bool):
             raise SlipError(f"{name} must be one of {control.options}, but is {value!r}.")
         return
-    low, high = control.min, control.max
-    if isinstance(control, widgets.FloatLogSlider):
-        low, high = control.base**low, control.base**high
+    if isinstance(control, Slider):
+        low, high = control.low, control.high
+    else:
+        low, high = control.min, control.max
     whole = isinstance(control.value, int)
     kind, words = (Integral, "a whole number") if whole else (Real, "a number")
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
@@ -72,14 +146,15 @@ def check_value(name, value, controls):
 
 
 def answer_at_once(widget):
-    """Let a widget be heard while a cell runs.
+    """Let a widget, and what it is made of, be heard while a cell runs.
 
     ipykernel 7.4 hands a widget's messages to the thread that sent it the last one: at first that is
     the one that runs cells, later one that may have ended when the page was closed. Now they go
     where JupyterLab sends them, to a thread of their own.
     """
-    if widget.comm is not None:
-        widget.comm._reply_subshell_for = lambda _data, thread: thread
+    for part in (widget, *getattr(widget, "children", ())):
+        if part.comm is not None:
+            part.comm._reply_subshell_for = lambda _data, thread: thread
 
 
 def close(widget, keep=()):

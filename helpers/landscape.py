@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from helpers.plots import COLOURS, GHOSTS, RUN_NAMES, RUN_STYLES, LivePicture
+from helpers.plots import COLOURS, RunPicture
 
 EDGES = np.array([(-8, 8), (-4, 10)])  # of the map; where a path leaves it, it follows the edge
 STEPS = 200  # of a run
@@ -32,7 +32,7 @@ class Place(NamedTuple):
         return f"{where}, where the slope is {self.slope:.4f}."
 
 
-class Landscape(LivePicture):
+class Landscape(RunPicture):
     """Picture of Places: the path on the contours of J, and J at each step beside it.
 
     height: J(x, y, gamma) for arrays x and y of the two parameters.
@@ -43,46 +43,34 @@ class Landscape(LivePicture):
     def __init__(self, height, *, names):
         super().__init__(height=4.0)
         self._height = height
-        self._runs, self._gamma, self._contours = [], None, []
+        self._gamma, self._contours = None, []
         self.figure.set_layout_engine("none")  # or the map would shift a little at each redrawing
         self._map = self.figure.add_axes((0.12, 0.16, 0.4093, 0.77))  # units alike on both axes
         self._curve = self.figure.add_axes((0.62, 0.16, 0.35, 0.77))
         self._label_map(names)
         self._curve.set(xlim=(0, STEPS), ylim=(-1.1, 3.1), xlabel="step", ylabel="J, mean return")
-        self._lines = [
-            [axes.plot([], [], animated=True, **style)[0] for axes in (self._map, self._curve)]
-            for style in RUN_STYLES
-        ]
-        here = dict(marker="o", ms=9, mec=COLOURS["black"], color=RUN_STYLES[0]["color"])
+        here = dict(marker="o", ms=9, mec=COLOURS["black"])
         self._here = self._map.plot([], [], animated=True, clip_on=False, **here)[0]
-        self.still = [line for pair in self._lines[1:] for line in pair]
-        self.moving = [*self._lines[0], self._here]
-
-    def restart(self, label):
-        """Begin a new run. The one before becomes a ghost, if it got a quarter of its way."""
-        done = [run for run in self._runs if run[1] and run[1][-1].fraction >= 0.25]
-        self._runs = [*done[-GHOSTS:], (label, [])]
-        for lines, (_, places) in zip(self._lines, reversed(self._runs)):
-            self._draw(lines, places)
-        self._here.set_data([], [])
-        self.redraw_still()
+        self.tinted.append(self._here)
+        self.moving = [*self.curves(self._map, self._curve)[0], self._here]
 
     def add(self, place):
         """Take in one more Place. One with another gamma brings another map."""
-        places = self._runs[-1][1]
-        places.append(place)
+        super().add(place)
         if place.gamma != self._gamma:
             self._gamma = place.gamma
             self._draw_contours()
-        self._draw(self._lines[0], places)
-        self._here.set_data(*self._on_map(places[-1:]))
+        self.draw(0, self.runs[-1])
 
-    def rows(self):
-        """Of the current run and its ghosts, newest first: (line's look, settings, result)."""
-        return [
-            (name, label, places[-1].words() if places else "Starting.")
-            for name, (label, places) in zip(RUN_NAMES, reversed(self._runs))
-        ]
+    def draw(self, place, run):
+        """Put a run into the lines of a place."""
+        theta = np.array([item.theta for item in run.items]).reshape(-1, 2)
+        on_map = theta.clip(*EDGES.T)
+        path, curve = self.lines[place]
+        path.set_data(*on_map.T)
+        curve.set_data(range(len(run.items)), [item.height for item in run.items])
+        if place == 0:
+            self._here.set_data(*on_map[-1:].T)
 
     def _label_map(self, names):
         axes = self._map
@@ -105,14 +93,6 @@ class Landscape(LivePicture):
         self._contours = [filled, lines]
         self._map.set_title(f"J at discount gamma = {self._gamma:g}", fontsize=10)
         self.redraw_axes()
-
-    def _draw(self, lines, places):
-        lines[0].set_data(*self._on_map(places))
-        lines[1].set_data(range(len(places)), [place.height for place in places])
-
-    def _on_map(self, places):
-        theta = np.array([place.theta for place in places]).reshape(-1, 2)
-        return theta.clip(*EDGES.T).T
 
 
 def _percent(theta):

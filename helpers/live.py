@@ -19,16 +19,18 @@ from helpers.controls import (
     agents,
     answer_at_once,
     check_value,
+    choice,
     close,
     gamma,
     label,
     learning_rate,
     replace_earlier,
     seed,
+    slider,
 )
 from helpers.errors import SlipError
 
-__all__ = ["LivePanel", "agents", "gamma", "learning_rate", "seed"]
+__all__ = ["LivePanel", "agents", "choice", "gamma", "learning_rate", "seed", "slider"]
 
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
 
@@ -38,7 +40,7 @@ class LivePanel:
 
     train: train(**values) makes a generator; its items have `fraction` (1.0 at the end) and may
         have words(), a sentence on how it is going. Each item is one Step.
-    picture: has restart(label), add(item), png() and rows(), as plots.LearningCurve does.
+    picture: has restart(label), add(item), keep(), png() and rows(), as plots.RunPicture.
     controls: ipywidgets with a value, under the names of train's arguments.
 
     latest: the newest item, or None. Where the environment variable COURSE_FOREGROUND is set (by
@@ -216,13 +218,22 @@ class LivePanel:
             self._work()
 
     def _pause(self, paused, steps=0):
-        """Pause, for so many more updates, or go on."""
+        """Pause, for so many more updates, or go on. A finished run is stepped through anew."""
         with self._lock:
+            fraction, _ = self._report
+            if steps and self._worker is None and fraction is not None and fraction >= 1:
+                self._wanted = self.values
             self._paused = paused
             self._steps = self._steps + steps if paused else 0
             self._pause_button.description = "Resume" if paused else "Pause"
             self._tell()
         self._wake()
+
+    def _keep(self):
+        with self._lock:
+            if not self._closed:
+                self._picture.keep()
+                self._table.value = _table(self._picture.rows())
 
     def _reset(self):
         self.set(**self._initial)
@@ -233,6 +244,10 @@ class LivePanel:
             "Pause": ("Stop for a while, or go on", lambda _: self._pause(not self._paused)),
             "Step": ("Make a single update, then pause", lambda _: self._pause(True, steps=1)),
             "Reset": ("Put all controls back and start over", lambda _: self._reset()),
+            "Keep": (
+                "Let no later run push this one out, or let it go again",
+                lambda _: self._keep(),
+            ),
         }
         buttons = [_button(name, *action) for name, action in actions.items()]
         self._pause_button = buttons[0]
@@ -241,6 +256,7 @@ class LivePanel:
         self._image.layout.max_width = "100%"
         self._image.layout.align_self = "flex-start"  # a box would stretch the picture, and blur it
         self._status, self._table = widgets.HTML(), widgets.HTML()
+        self._status.add_class("live-status")
         self._tell()
         controls = widgets.HBox(list(self._controls.values()), layout={"flex_flow": "row wrap"})
         bar = widgets.HBox([*buttons, self._progress])

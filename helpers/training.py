@@ -51,26 +51,37 @@ class Progress(NamedTuple):
     value_loss: torch.Tensor  # [K], NaN without a critic
     entropy: torch.Tensor  # [K] mean entropy of the policy, in nats
     actor: Actor  # a snapshot, which later updates do not touch
+    episodes: int  # ended so far, of each agent; the mean, in whole numbers
 
     def words(self):
-        """How it is going, in a sentence: the failure if there is one, else the mean return."""
-        count = len(self.recent_returns)
-        lost = int((~torch.isfinite(self.policy_loss)).sum())
-        fixed = int((self.entropy < 1e-3).sum())
-        if lost:
-            return (
-                f"Diverged: the loss of {lost} of {count} agents is no longer a number. "
+        """How it is going: what went wrong with how many agents, and the others' mean return."""
+        lost = ~self.policy_loss.isfinite()
+        fixed = (self.entropy < 1e-3) & ~lost
+        sentences = []
+        if lost.any():
+            sentences.append(
+                f"Diverged: the loss of {_some_of(lost)} is no longer a number. "
                 "Lower the learning rate."
             )
-        if fixed:
-            return (
-                f"The policy of {fixed} of {count} agents has become deterministic (entropy below "
-                "0.001): it no longer explores, so it can hardly learn. Lower the learning rate."
+        if fixed.any():
+            sentences.append(
+                f"The policy of {_some_of(fixed)} has become deterministic (entropy below 0.001): "
+                "it no longer explores, so it can hardly learn. Lower the learning rate."
             )
-        known = self.recent_returns[~self.recent_returns.isnan()]
-        if not len(known):
-            return "No episode has ended yet."
-        return f"Mean return of recent training episodes: {known.mean():.1f}."
+        others = ~(lost | fixed)
+        known = self.recent_returns[others & ~self.recent_returns.isnan()]
+        if len(known):
+            whose = "Mean" if others.all() else "The others' mean"
+            sentences.append(f"{whose} return of recent training episodes: {known.mean():.1f}.")
+        elif others.any():
+            sentences.append("No episode has ended yet.")
+        return " ".join(sentences)
+
+
+def _some_of(agents):
+    """So many of the agents, [K] of truths, in words."""
+    count = len(agents)
+    return "the agent" if count == 1 else f"{int(agents.sum())} of {count} agents"
 
 
 def reinforce(
@@ -131,7 +142,7 @@ def reinforce(
             normalise_advantages=normalise_advantages,
         )
         steps += int(rollout.valid.sum()) // agents
-        yield _progress(steps, update + 1, updates, recent.add(rollout), losses, actor)
+        yield _progress(steps, update + 1, updates, recent, rollout, losses, actor)
     vector.close()
 
 
@@ -202,7 +213,7 @@ def a2c(
             normalise_advantages=normalise_advantages,
         )
         steps = (update + 1) * envs * rollout_steps
-        yield _progress(steps, update + 1, updates, recent.add(rollout), losses, actor)
+        yield _progress(steps, update + 1, updates, recent, rollout, losses, actor)
     vector.close()
 
 
@@ -269,16 +280,19 @@ def evaluate(actor, env_id, *, env_options=None, episodes=100, seed=0):
 
 
 class _RecentReturns:
-    """The mean return of each agent's last 50 episodes."""
+    """The mean return of each agent's last 50 episodes, and how many have ended."""
 
     def __init__(self, agents):
+        self.ended = 0  # of all agents together
         self._episodes = [deque(maxlen=50) for _ in range(agents)]
 
     def add(self, rollout):
         """Take in the episodes that ended in a Rollout; returns the means, [K], NaN where none."""
         for k, episodes in enumerate(self._episodes):
             returns = rollout.episode_returns[:, k]
-            episodes.extend(returns[~returns.isnan()].tolist())
+            ended = returns[~returns.isnan()].tolist()
+            episodes.extend(ended)
+            self.ended += len(ended)
         return torch.tensor([sum(e) / len(e) if e else math.nan for e in self._episodes])
 
 
@@ -304,5 +318,7 @@ def _set_lr(optimiser, factor):
         group["lr"] = group["initial_lr"] * factor
 
 
-def _progress(steps, update, updates, recent_returns, losses, actor):
-    return Progress(steps, update / updates, recent_returns, *losses, copy.deepcopy(actor))
+def _progress(steps, update, updates, recent, rollout, losses, actor):
+    returns, fraction = recent.add(rollout), update / updates
+    episodes = recent.ended // len(returns)
+    return Progress(steps, fraction, returns, *losses, copy.deepcopy(actor), episodes)

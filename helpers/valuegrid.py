@@ -13,7 +13,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
 
 from helpers.envs.gridworld import MOVES
-from helpers.plots import COLOURS, GHOSTS, RUN_NAMES, RUN_STYLES, LivePicture
+from helpers.plots import COLOURS, LivePicture, RunPicture, set_each
 
 # From orange-red over white to blue, so pale that black numbers stay readable on it.
 PALE = LinearSegmentedColormap.from_list("values", ["#eda27f", "#ffffff", "#7fb8d8"])
@@ -144,7 +144,7 @@ class ValueFrames(LivePicture):
             update_values(artists, values[self._agent], item.policy[self._agent])
 
 
-class ValueGrid(LivePicture):
+class ValueGrid(RunPicture):
     """Picture of Judged items. Agent 0's critic and its exact V as grids; for all agents, how good
     the policy is (exact V of the start) and how wrong the critic is, agents as thin lines, up to
     three earlier runs as ghosts. cells: as for draw_values, 5 by 5 by default. Start: state 0.
@@ -166,29 +166,26 @@ class ValueGrid(LivePicture):
         self._best = self._curves[0].axhline(
             np.nan, color=COLOURS["grey"], lw=1, ls=":", animated=True
         )
-        self._lines = [
-            [a.plot([], [], animated=True, **style)[0] for a in self._curves]
-            for style in RUN_STYLES
-        ]
-        thin = {**RUN_STYLES[0], "lw": 0.8, "alpha": 0.5, "animated": True}
-        self._each = [a.plot([], [], **thin)[0] for a in self._curves]
-        self.still = [line for pair in self._lines[1:] for line in pair]
+        self._each = [self.thin(axes) for axes in self._curves]
         drawn = [artist for artists in self._grids for artist in artists]
-        self.moving = [*drawn, self._best, *self._each, *self._lines[0]]
-        self._runs, self._total = [], None
+        self.moving = [*drawn, self._best, *self._each, *self.curves(*self._curves)[0]]
+        self._total = None
 
-    def restart(self, label):
-        """Begin a new run. The one before becomes a ghost, if it got a quarter of its way."""
-        done = [run for run in self._runs if run.last and run.last.fraction >= 0.25]
-        self._runs = [*done[-GHOSTS:], _Run(label)]
-        for lines, run in zip(self._lines, reversed(self._runs)):
-            run.draw(lines)
-        self.redraw_still()
+    def remember(self, item):
+        """Steps, and for each agent exact V of the start and the critic's error: [2, K]."""
+        return item.steps, torch.stack([item.exact[:, 0], item.errors()]).numpy()
+
+    def draw(self, place, run):
+        """Put a run into the lines of a place."""
+        steps, numbers = zip(*run.items) if run.items else ((), ())
+        for i, line in enumerate(self.lines[place]):
+            line.set_data(steps, [both[i].mean() for both in numbers])
+            if place == 0:
+                set_each(self._each[i], steps, [both[i] for both in numbers])
 
     def add(self, item):
         """Take in one more Judged. The axes follow the length of a run."""
-        run = self._runs[-1]
-        run.add(item)
+        super().add(item)
         total = round(item.steps / item.fraction)
         if total != self._total:
             self._total = total
@@ -196,37 +193,6 @@ class ValueGrid(LivePicture):
                 axes.set_xlim(0, total)
             self.redraw_axes()
         self._best.set_ydata([item.best] * 2)
-        run.draw(self._lines[0])
-        run.draw_each(self._each)
+        self.draw(0, self.runs[-1])
         for artists, values in zip(self._grids, (item.critic[0], item.exact[0])):
             update_values(artists, values, item.policy[0])
-
-    def rows(self):
-        """Of the current run and its ghosts, newest first: (line's look, settings, result)."""
-        return [
-            (name, run.label, run.last.words() if run.last else "Starting.")
-            for name, run in zip(RUN_NAMES, reversed(self._runs))
-        ]
-
-
-class _Run:
-    """One run as the picture remembers it."""
-
-    def __init__(self, label):
-        self.label, self.last, self.steps, self.numbers = label, None, [], []
-
-    def add(self, item):
-        self.last = item
-        self.steps.append(item.steps)
-        self.numbers.append(torch.stack([item.exact[:, 0], item.errors()]).numpy())  # [2, K]
-
-    def draw(self, lines):
-        for i, line in enumerate(lines):
-            line.set_data(self.steps, [numbers[i].mean() for numbers in self.numbers])
-
-    def draw_each(self, lines):
-        pen_up = np.full((1, self.numbers[0].shape[1]), np.nan)  # between two agents
-        steps = np.tile([*self.steps, np.nan], pen_up.shape[1])
-        for i, line in enumerate(lines):
-            agents = np.vstack([*(numbers[i] for numbers in self.numbers), pen_up[0]])
-            line.set_data(steps, agents.T.ravel())

@@ -23,7 +23,7 @@ from helpers.live import LivePanel, _table
 from helpers.player import Player
 from helpers.taskbox import Reply, TaskBox
 
-TEXTS = ["", "0", "-1e400", "nan", "ß" * 2000, "__import__('os')", "\x00\n<b>"]
+TEXTS = ["", "0", "0.015", "1", "-1e400", "nan", "ß" * 2000, "__import__('os')", "\x00\n<b>"]
 COUNTED = (Figure, Player, types.GeneratorType, asyncio.TimerHandle)
 
 
@@ -46,8 +46,21 @@ def panels():
 
 
 def buttons(panel):
-    """Pause (or Resume), Step and Reset."""
-    return panel._box.children[1].children[:3]
+    """Pause (or Resume), Step, Keep and Reset."""
+    found = [part for part in panel._box.children[1].children if isinstance(part, widgets.Button)]
+    return sorted(found, key=lambda button: button.description == "Reset")
+
+
+def worked(panel):
+    """The widgets by which a panel's controls are worked: of a Slider its bar."""
+    return [
+        c.children[0] if isinstance(c, controls.Slider) else c for c in panel._controls.values()
+    ]
+
+
+def fields(panel):
+    """The fields beside the panel's sliders, for numbers."""
+    return [c.children[1] for c in panel._controls.values() if isinstance(c, controls.Slider)]
 
 
 def targets():
@@ -55,7 +68,7 @@ def targets():
     "reset" of a panel, "button" for its others, "player" of a player, "plain" for all else."""
     kinds = {}
     for panel in panels():
-        kinds |= dict.fromkeys(panel._controls.values(), "control")
+        kinds |= dict.fromkeys(worked(panel), "control") | dict.fromkeys(fields(panel), "plain")
         kinds |= dict.fromkeys(buttons(panel), "button") | {buttons(panel)[-1]: "reset"}
     for player in on_page(Player):
         kinds |= {player.button: "player", player.agent: "player"}
@@ -65,7 +78,7 @@ def targets():
 
 
 def messages(widget):
-    """What a page sends when a widget is worked: for a slider both ends and seven places between."""
+    """What a page sends when a widget is worked: of a slider both ends and seven places between."""
     if isinstance(widget, widgets.Button):
         return [{"method": "custom", "content": {"event": "click"}}]
     return [{"method": "update", "state": s, "buffer_paths": []} for s in states(widget)]
@@ -76,10 +89,7 @@ def states(widget):
         return [{"index": k} for k in range(len(widget.options))]
     if not hasattr(widget, "max"):
         return [{"value": text} for text in TEXTS]
-    places = np.linspace(widget.min, widget.max, 9)
-    if isinstance(widget, widgets.FloatLogSlider):
-        places = widget.base**places
-    return [{"value": type(widget.value)(place)} for place in places]
+    return [{"value": int(place)} for place in np.linspace(widget.min, widget.max, 9)]
 
 
 def standing(patience):
@@ -89,7 +99,7 @@ def standing(patience):
             panel.wait(patience),
             {
                 c.model_id: c.get_state([key for key in ("index", "value") if key in c.keys])
-                for c in panel._controls.values()
+                for c in worked(panel)
             },
             [sentence for sentence, wrong in faults(panel).items() if wrong],
         ]
@@ -166,7 +176,7 @@ def run_often(count, seed):
     for panel in found:
         train, panel._train = panel._train, shortened(panel._train, 2)
         for _ in range(count // len(found) + 1):
-            control = rng.choice(list(panel._controls.values()))
+            control = rng.choice(worked(panel))
             control.set_state(rng.choice(states(control)))
             panel.wait()
         panel._train = train

@@ -79,17 +79,21 @@ def test_nothing_else_trains_while_a_panel_is_measured(load, monkeypatch):
             time.sleep(0.1)
             yield SimpleNamespace(fraction=fraction)
 
-    panels = [LivePanel(train, nothing, place=IntSlider(place)) for place in range(3)]
-    benchmark, at_work = load("live"), []
+    benchmark, measured, at_work = load("live"), [], []
+    monkeypatch.setattr(LivePanel, "__init__", LivePanel.__init__)  # is put back afterwards
+    made = benchmark.note_panels()
+    panels = [LivePanel(train, nothing, place=IntSlider(place)) for place in range(4)]
+    panels.pop().close()
 
     def measure_panel(panel, **_):
+        measured.append(panel)
         at_work.extend(other for other in panels if other._worker)
 
     monkeypatch.setattr(benchmark, "measure_panel", measure_panel)
-    benchmark.measure_all()
+    benchmark.measure_all(made)
     for panel in panels:
         panel.close()
-    assert at_work == []
+    assert at_work == [] and measured == panels
 
 
 def run(command, *options, path=()):

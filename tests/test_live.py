@@ -68,7 +68,7 @@ class Picture:
     """A picture that costs nothing: its bytes say which run and update they show."""
 
     def __init__(self):
-        self.label, self.items, self.restarts = "", [], 0
+        self.label, self.items, self.restarts, self.kept = "", [], 0, 0
 
     def restart(self, label):
         self.label, self.items, self.restarts = label, [], self.restarts + 1
@@ -79,8 +79,12 @@ class Picture:
     def png(self):
         return f"{self.restarts}, {len(self.items)}".encode()
 
+    def keep(self):
+        self.kept += 1
+
     def rows(self):
-        return [("blue, solid", self.label, f"{len(self.items)} updates")]
+        look = "kept once" if self.kept else "blue, solid"
+        return [(look, self.label, f"{len(self.items)} updates")]
 
 
 def until(condition):
@@ -266,10 +270,32 @@ def test_a_slider_moved_while_paused_waits_with_the_new_values(make):
 def test_pausing_when_all_is_done_says_nothing_false(make):
     panel = make(Train())
     finished = panel.wait()
-    for name in ("Pause", "Step", "Resume"):
+    for name in ("Pause", "Resume"):
         press(panel, name)
         assert panel.wait() == finished
     assert finished.startswith("Finished.")
+
+
+def test_step_on_a_finished_panel_starts_over_by_single_steps(make):
+    train = Train(updates=20)
+    panel = make(train)
+    panel.wait()
+    press(panel, "Step")
+    assert panel.wait().startswith("Paused at 5%: Resume goes on") and train.runs[1].made == 1
+    press(panel, "Step", "Step")
+    assert panel.wait().startswith("Paused at 15%") and train.runs[1].made == 3
+    press(panel, "Resume")
+    assert panel.wait().startswith("Finished.")
+    assert train.finished == [panel.values] * 2 and len(train.runs) == 2
+
+
+def test_keep_marks_the_run_in_the_table_at_once(make):
+    panel = make(Train())
+    panel.wait()
+    press(panel, "Keep")
+    assert panel._picture.kept == 1 and "kept once" in panel._table.value
+    panel.close()
+    press(panel, "Keep")  # its button may be pressed before the page knows
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -364,13 +390,89 @@ def test_set_refuses_slips_and_changes_nothing(make, values, words):
     assert train.finished[-1] == panel.values == before | {"gamma": 0.25, "agents": 8, "seed": 7}
 
 
-@pytest.mark.parametrize("low, high, value", [(1e-4, 1, 0.007), (0.1, 100, 1), (3e-4, 0.3, 0.02)])
-def test_the_learning_rate_lies_on_its_sliders_grid(low, high, value):
-    slider = live.learning_rate(value, low=low, high=high)
-    ticks = (np.log10(slider.value) - slider.min) / slider.step
-    assert abs(ticks - round(ticks)) < 1e-6 and abs(np.log10(slider.value / value)) <= 0.0251
-    assert slider.base**slider.min == pytest.approx(low)
-    assert slider.base**slider.max == pytest.approx(high)
+# What a slider and its field take
+
+
+def bar_and_field(slider):
+    return slider.children[:2]
+
+
+@pytest.mark.parametrize(
+    "slider, ends, places",
+    [
+        (live.gamma(), (0, 1), [0.5, 0.89, 0.9, 0.901, 0.995]),
+        (live.learning_rate(0.025), (1e-4, 1), [0.025, 0.0025, 0.01, 0.1, 0.5]),
+        (live.learning_rate(1.0, low=0.1, high=100), (0.1, 100), [1.0, 25.0]),
+        (live.slider("q", 0.1, 0.01, 0.6, 0.01), (0.01, 0.6), [0.1, 0.11, 0.29, 0.57]),
+        (live.slider("r", -1, -3, 1, 0.25), (-3, 1), [0.25, -2.75]),
+        (live.slider("n", 3, 1, 9, 2), (1, 9), [1, 3, 5, 7, 9]),
+    ],
+)
+def test_the_places_of_a_slider_are_the_numbers_that_a_lesson_states(slider, ends, places):
+    assert (slider.places[0], slider.places[-1]) == ends == (slider.low, slider.high)
+    assert slider.places == sorted(set(slider.places)) and set(places) <= set(slider.places)
+    bar, field = bar_and_field(slider)
+    assert (bar.min, bar.max, bar.step) == (0, len(slider.places) - 1, 1)
+    for number, place in enumerate(slider.places):
+        bar.value = number
+        assert slider.value == place and float(field.value) == pytest.approx(place, rel=1e-3)
+        slider.value = place
+        assert bar.value == number and slider.value == place
+    controls.close(slider)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("0.995", 0.995),
+        ("0,95", 0.95),
+        (" 1 ", 1.0),
+        ("0.12345", 0.12345),
+        (".5", 0.5),
+        ("1e-3", 0.001),
+        ("0.990", 0.99),
+    ],
+)
+def test_a_typed_number_is_taken_as_it_is(text, value):
+    slider = live.gamma()
+    seen = []
+    slider.observe(lambda change: seen.append(change.new), "value")
+    bar, field = bar_and_field(slider)
+    field.value = text
+    assert slider.value == value and seen == [value] * (value != 0.99)
+    assert abs(slider.places[bar.value] - value) <= 0.005
+    assert field.value == f"{value:.4g}" and slider.children[2].value == ""
+    controls.close(slider)
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "-0.1", "nan", "high", "0,9,5", "1e400", "0x1", "½"])
+def test_what_the_field_cannot_take_stays_there_with_a_sentence(make, text):
+    train = Train()
+    panel = make(train)
+    panel.wait()
+    slider = panel._controls["gamma"]
+    bar, field = bar_and_field(slider)
+    field.value = text
+    assert panel.wait().startswith("Finished.") and len(train.runs) == 1
+    assert slider.value == 0.9 and field.value == text
+    assert slider.children[2].value == "a number from 0 to 1, please"
+    bar.value += 1
+    assert panel.wait() and field.value == "0.901" and slider.children[2].value == ""
+
+
+def test_a_slider_of_whole_numbers_takes_whole_numbers():
+    slider = live.slider("agents", 4, 1, 8, 1)
+    _, field = bar_and_field(slider)
+    for text, value in [("5", 5), ("2.5", 5), ("8", 8), ("9", 8)]:
+        field.value = text
+        assert slider.value == value and type(slider.value) is int
+    assert slider.children[2].value == "a whole number from 1 to 8, please"
+    controls.close(slider)
+
+
+def test_a_slider_refuses_to_begin_outside():
+    with pytest.raises(SlipError, match=r"discount gamma: 1.5 is not from 0 to 1\."):
+        live.gamma(1.5)
 
 
 # Errors
@@ -641,7 +743,7 @@ def test_every_slider_at_its_ends(make, agents):
     assert panel.wait().startswith("Finished. Mean return of recent training episodes: ")
     slider = panel._controls["lr"]
     for gamma in (0.0, 1.0):
-        for lr in (slider.base**slider.min, slider.base**slider.max):
+        for lr in (slider.low, slider.high):
             panel.set(gamma=gamma, lr=lr)
             words = panel.wait()
             assert words.startswith("Finished.") and panel.latest.fraction == 1
@@ -649,7 +751,7 @@ def test_every_slider_at_its_ends(make, agents):
                 assert re.search(r"Mean return of .*: \d|deterministic|no longer a number", words)
             else:
                 assert re.search(r"of \d of 8 agents (has become determ|is no longer)", words)
-            assert f"discount gamma {gamma:.3g}" in panel._table.value
+            assert f"discount gamma {gamma:g}" in panel._table.value
 
 
 def test_an_interrupted_wait_leaves_the_panel_usable(make):

@@ -29,7 +29,8 @@ def progress(update, returns, *, entropy=0.5, updates=UPDATES, actor=None):
     returns = torch.tensor(returns, dtype=torch.float32)
     loss = torch.zeros_like(returns)
     entropies = torch.full_like(returns, entropy)
-    return Progress(STEPS * update, update / updates, returns, loss, loss, entropies, actor)
+    head = STEPS * update, update / updates
+    return Progress(*head, returns, loss, loss, entropies, actor, episodes=3 * update)
 
 
 def run(picture, label, level, *, updates=UPDATES, until=UPDATES, draw=True):
@@ -133,7 +134,44 @@ def test_at_most_three_ghosts_the_newest():
     for k in range(6):
         run(picture, f"run {k}", 60 * (k + 1), draw=False)
     assert [label for _, label, _ in picture.rows()] == ["run 5", "run 4", "run 3", "run 2"]
-    assert coloured(picture, 60, COLOURS["purple"]) == 0 < coloured(picture, 180, COLOURS["purple"])
+    assert coloured(picture, 60, COLOURS["blue"]) == coloured(picture, 120, COLOURS["blue"]) == 0
+
+
+def test_each_run_holds_its_colour_and_a_kept_one_stays():
+    picture, colours = LearningCurve(), {}
+    picture.keep()  # before there is a run: nothing to keep
+    for k in range(10):
+        run(picture, f"run {k}", 40 * (k + 1), draw=False)
+        if k in (0, 5):
+            picture.keep()
+        for look, label, _ in picture.rows():
+            assert colours.setdefault(label, look.split(",")[0]) == look.split(",")[0]
+        assert len({look.split(",")[0] for look, _, _ in picture.rows()}) == min(k + 1, 4)
+        labels = [label for _, label, _ in picture.rows()]
+        assert labels[0] == f"run {k}" and ("run 0" in labels) == (k <= 5)
+        kept = [label for look, label, _ in picture.rows() if look.endswith("kept")]
+        assert kept == ["run 0" if k < 5 else "run 5"]
+    assert labels == ["run 9", "run 8", "run 7", "run 5"]
+    picture.keep()
+    picture.keep()  # let go again
+    assert not any(look.endswith("kept") for look, _, _ in picture.rows())
+
+
+def test_a_kept_run_stays_however_short():
+    picture = LearningCurve()
+    run(picture, "short", 200, until=1)
+    picture.keep()
+    for k in range(5):
+        run(picture, f"run {k}", 300)
+    assert picture.rows()[-1][:2] == ("blue, dashed, kept", "short")
+
+
+def test_curves_may_be_drawn_against_episodes():
+    picture = LearningCurve(against="episodes")
+    run(picture, "run", 200)
+    left, right = picture.figure.axes
+    assert left.get_xlim() == right.get_xlim() == (0, 3 * UPDATES)
+    assert (left.get_xlabel(), right.get_xlabel()) == ("episodes of each agent", "episodes")
 
 
 def test_only_runs_that_got_a_quarter_of_their_way_become_ghosts():

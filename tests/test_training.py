@@ -120,7 +120,7 @@ def test_a_run_can_be_left_at_any_time():
 
 def progress(*, recent=(20.0, 30.0), loss=(0.1, 0.1), entropy=(0.5, 0.5)):
     recent, loss, entropy = (torch.tensor(x) for x in (recent, loss, entropy))
-    return Progress(1, 0.5, recent, loss, loss, entropy, None)
+    return Progress(1, 0.5, recent, loss, loss, entropy, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,40 @@ def progress(*, recent=(20.0, 30.0), loss=(0.1, 0.1), entropy=(0.5, 0.5)):
         (progress(recent=(math.nan, 30.0)), "episodes: 30.0."),
         (progress(recent=(math.nan, math.nan)), "No episode has ended yet."),
         (progress(loss=(0.1, math.nan)), "the loss of 1 of 2 agents is no longer a number"),
+        (
+            progress(loss=(0.1, math.nan)),
+            "The others' mean return of recent training episodes: 20.0.",
+        ),
+        (
+            progress(entropy=(1e-4, 0.5)),
+            "The others' mean return of recent training episodes: 30.0.",
+        ),
         (progress(entropy=(1e-4, 0.0)), "policy of 2 of 2 agents has become deterministic"),
+        (
+            progress(recent=(9.0,), loss=(0.1,), entropy=(0.0,)),
+            "The policy of the agent has become",
+        ),
     ],
 )
 def test_the_state_of_things_in_words(item, sentence):
     assert sentence in item.words()
+
+
+def test_what_went_wrong_is_told_of_each_agent_once():
+    item = progress(
+        recent=(9.0, 9.0, 40.0), loss=(0.1, math.nan, 0.1), entropy=(0.0, math.nan, 0.5)
+    )
+    words = item.words()
+    assert words.count("1 of 3 agents") == 2 and words.endswith(
+        "The others' mean return of recent training episodes: 40.0."
+    )
+    assert "mean" not in progress(loss=(math.nan, math.nan)).words()
+
+
+@pytest.mark.parametrize("agents", [1, 3])
+def test_episodes_are_counted_for_each_agent(agents):
+    ended = [item.episodes for item in reinforce("CartPole-v1", agents=agents, updates=3, envs=4)]
+    assert ended == [4, 8, 12]
 
 
 # ---- The same numbers twice

@@ -5,7 +5,7 @@
 Each lesson that has panels runs in a fresh kernel, without a browser, up to the cell of its last
 panel. Then each panel is measured in that kernel, its other settings left as they are:
 
-first picture    from a move of its first plain slider (gamma), while nothing trains, to the next
+first picture    from a move of its first slider (gamma), while nothing trains, to the next
                  change of the picture: the new run's empty axes and its ghosts
 ... with data    to the picture that shows the new run's first update
 finished         to the end of the new run
@@ -19,7 +19,6 @@ solved           of panels that train on CartPole: to the first update (looked a
 Times are wall milliseconds, but for the frame's. The panel's first run warms up.
 """
 
-import gc
 import itertools
 import json
 import os
@@ -27,10 +26,10 @@ import threading
 import time
 from typing import NamedTuple
 
-import ipywidgets
 import measure
 import nbformat
 
+from helpers.controls import Slider
 from helpers.live import LivePanel
 from helpers.training import evaluate
 
@@ -95,12 +94,13 @@ class Watched:
 
 
 def moves(panel):
-    """The two places between which the panel's first plain slider is moved, in turn, for ever."""
+    """The two places between which the panel's first slider is moved, in turn, for ever."""
     for name, control in panel._controls.items():
-        if isinstance(control, ipywidgets.FloatSlider | ipywidgets.IntSlider):
-            step = control.step if control.value == control.min else -control.step
-            return itertools.cycle([{name: control.value + step}, {name: control.value}])
-    raise ValueError(f"No plain slider among {', '.join(panel.values)}: nothing to move.")
+        if isinstance(control, Slider):
+            here = control.places.index(control.value)
+            there = control.places[here - 1 if here else 1]
+            return itertools.cycle([{name: there}, {name: control.value}])
+    raise ValueError(f"No slider among {', '.join(panel.values)}: nothing to move.")
 
 
 def measure_panel(panel, repetitions, every):
@@ -166,9 +166,21 @@ def stop(train, picture):
     return time.perf_counter() - begin
 
 
-def measure_all(**options):
-    """Called in a lesson's kernel: measure every open panel there, print the results as JSON."""
-    panels = [thing for thing in gc.get_objects() if type(thing) is LivePanel and not thing._closed]
+def note_panels():
+    """Called in a lesson's kernel, first of all: a list to which each panel made there is added."""
+    made, make = [], LivePanel.__init__
+
+    def make_and_note(self, *arguments, **controls):
+        make(self, *arguments, **controls)
+        made.append(self)
+
+    LivePanel.__init__ = make_and_note
+    return made
+
+
+def measure_all(made, **options):
+    """Measure every panel of these that is open, print the results as JSON."""
+    panels = [panel for panel in made if not panel._closed]
     for panel in panels:  # one that trains would count as another's CPU
         panel.wait(LATE)
     results = {", ".join(p.values): measure_panel(p, **options) for p in panels}
@@ -183,12 +195,14 @@ def measure_lesson(path, options):
     if not with_panel:
         return {}
     folder = os.path.dirname(os.path.abspath(__file__))
-    source = (
-        f"import sys; sys.path.insert(0, {folder!r}); import live as benchmark\n"
-        f"benchmark.measure_all(repetitions={options.repetitions}, every={options.every})"
+    first = nbformat.v4.new_code_cell(
+        f"import sys; sys.path.insert(0, {folder!r}); import live as benchmark_\n"
+        "panels_ = benchmark_.note_panels()"
     )
-    last = nbformat.v4.new_code_cell(source)
-    notebook.cells = [*cells[: with_panel[-1] + 1], last]
+    last = nbformat.v4.new_code_cell(
+        f"benchmark_.measure_all(panels_, repetitions={options.repetitions}, every={options.every})"
+    )
+    notebook.cells = [first, *cells[: with_panel[-1] + 1], last]
     measure.execute(notebook, path.parent)
     return json.loads("".join(o.text for o in last.outputs if o.get("name") == "stdout"))
 
