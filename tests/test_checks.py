@@ -26,7 +26,7 @@ from IPython.core.formatters import DisplayFormatter
 from helpers import checks
 from helpers.checks import core
 
-CHECKS = {name: getattr(checks, name) for name in checks.__all__}
+CHECKS = {name: c for name, c in vars(checks).items() if isinstance(c, core.Check)}
 LESSONS = [
     importlib.import_module(path.stem)
     for path in sorted(Path(__file__).parent.glob("attempts_lesson_*.py"))
@@ -78,7 +78,7 @@ def wait_for_no_worker():
 
 
 def test_every_check_has_attempts():
-    assert {n for n, v in vars(checks).items() if isinstance(v, core.Check)} == set(CHECKS)
+    assert set(checks.__all__) == {*CHECKS, "yours_or"}
     assert set(RIGHT) == set(WRONG) == set(CHECKS)
     assert all(len(set(attempts)) >= 2 for attempts in RIGHT.values())
     assert all(len({fn for fn, _ in attempts}) >= 5 for attempts in WRONG.values())
@@ -708,3 +708,19 @@ def test_text_is_escaped():
 def test_output_of_the_learner_is_theirs(capsys):
     checks.expectation(lambda p, v: print("seen") or p @ v)
     assert capsys.readouterr().out.startswith("seen\n")
+
+
+def test_what_follows_may_use_the_learners_function(capsys):
+    def ours(rewards):
+        return rewards.sum(dim=0)
+
+    def stub(rewards):
+        raise NotImplementedError
+
+    def yours(rewards):
+        return ours(rewards)
+
+    for fn, used in [(stub, ours), (lambda rewards: rewards, ours), (yours, yours)]:
+        assert checks.yours_or(fn, ours, checks.totals_per_environment) is used
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in said] == ["our", "our", "your"]
