@@ -25,6 +25,7 @@ METADATA = {
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
 }
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+BLANK_LINE = " \n"  # with a space, since JupyterLab passes over empty lines
 CHANGING_CELL_METADATA = ("ExecuteTime", "collapsed", "execution", "scrolled", "trusted")
 CHANGING_TEXT = re.compile(
     r"0x[0-9a-fA-F]{8,}|ipykernel_\d+"
@@ -35,7 +36,8 @@ def normalise(nb):
     """Remove from nb, in place, what differs from one execution to the next; return nb.
 
     Nothing is given away when a lesson is opened: outputs stay hidden until their cell has run, and
-    cells that draw a figure, whose code and alt text say what it shows, are folded.
+    cells that draw a figure, whose code and alt text say what it shows, are folded. JupyterLab shows
+    the first line of a hidden output's text: it is made a blank one.
     """
     nb.metadata = nbformat.from_dict(METADATA)
     nb.nbformat_minor = 5
@@ -44,11 +46,19 @@ def normalise(nb):
             cell.metadata.pop(key, None)
         if cell.cell_type == "code":
             cell.outputs = _merge_streams(filter(_has_content, cell.outputs))
+            _begin_with_a_blank_line(cell.outputs[:1])
             view = cell.metadata.setdefault("jupyter", {})
             view["outputs_hidden"] = True
             if "plots.show(" in cell.source:
                 view["source_hidden"] = True
     return nb
+
+
+def _begin_with_a_blank_line(outputs):
+    for output in outputs:
+        texts = output.get("data", output)
+        for key in [key for key in texts if key.partition("/")[0] == "text"]:
+            texts[key] = BLANK_LINE + texts[key].removeprefix(BLANK_LINE)
 
 
 def _has_content(output):

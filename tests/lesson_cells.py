@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import nbformat
+from execute_notebooks import BLANK_LINE
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -23,4 +24,5 @@ class Lesson:
 
     def said(self, name):
         """What the cell of this id printed, as it is stored."""
-        return "".join(output.get("text", "") for output in self.cells[name].outputs)
+        text = "".join(output.get("text", "") for output in self.cells[name].outputs)
+        return text.removeprefix(BLANK_LINE)

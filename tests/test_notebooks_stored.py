@@ -62,6 +62,19 @@ def test_is_normalised(path):
 
 
 @each_lesson
+def test_nothing_is_given_away_when_it_is_opened(path):
+    """Outputs stay hidden until their cell has run, and their first line is shown by JupyterLab;
+    what draws is folded, and its lines wrapped for those who unfold it."""
+    for cell in executed(read(path)):
+        assert cell.metadata.jupyter.outputs_hidden
+        texts = [cell.outputs[0].get("data", cell.outputs[0])] if cell.outputs else []
+        assert [t for x in texts for k, t in x.items() if k[:4] == "text" and t[:2] != " \n"] == []
+        if "plots.show(" in cell.source:
+            assert cell.metadata.jupyter.source_hidden
+            assert max(map(len, cell.source.splitlines())) <= 100, cell.source
+
+
+@each_lesson
 def test_fits_on_a_page(path):
     assert path.stat().st_size < 1.5e6
 
@@ -133,11 +146,23 @@ def test_normalising_removes_what_changes_and_nothing_else():
     stored = {"widgets": {"state": {}}, "language_info": {"name": "python", "version": "3.11.7"}}
     nb = normalise(nbformat.v4.new_notebook(cells=[cell], metadata=stored))
     assert nb.metadata == METADATA
-    assert cell.metadata == {"tags": ["kept"]}
+    assert cell.metadata == {"tags": ["kept"], "jupyter": {"outputs_hidden": True}}
     assert cell.outputs == [
-        output("stream", name="stdout", text="ab"),
+        output("stream", name="stdout", text=" \nab"),
         output("display_data", data={"text/plain": "panel", "image/png": "iVBO"}),
     ]
+
+
+def test_normalising_hides_what_a_cell_shows_and_folds_what_draws():
+    result = {"text/html": "<b>1</b>", "text/plain": "1", "image/png": "iVBO"}
+    outputs = [output("display_data", data=result), output("stream", text="kept")]
+    cell = nbformat.v4.new_code_cell("plots.show(figure, 'alt')", outputs=outputs)
+    for _ in range(2):  # once more changes nothing
+        normalise(nbformat.v4.new_notebook(cells=[cell]))
+        assert cell.metadata.jupyter == {"outputs_hidden": True, "source_hidden": True}
+        assert cell.outputs[0].data["text/html"] == " \n<b>1</b>"
+        assert cell.outputs[0].data["text/plain"] == " \n1"
+        assert (cell.outputs[0].data["image/png"], cell.outputs[1].text) == ("iVBO", "kept")
 
 
 def test_addresses_and_warnings_are_found():
