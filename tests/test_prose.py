@@ -4,13 +4,16 @@ A number in prose is backed if the same section, up to the next heading, has it 
 code printed or in the alt text of a figure. A section without code (summary, recall) may repeat
 what any section shows. A printed number backs its roundings, and 0.48 backs 48 %. Not looked at:
 whole numbers up to 2, minutes, years in citations, numbers of lessons, sections and list items, and
-further reading. All others stand in prose_numbers.toml, each with the reason why no cell is needed:
+further reading. What a cell shows that another processor would give otherwise (see nudge.py) backs
+nothing, and the alt text that is written out in such a cell is prose itself. All others stand in
+prose_numbers.toml, each with the reason why no cell is needed:
 
     "phrase that holds the number" = "= what Python computes it from"
     "phrase that holds the number" = "definition: ..." (or setting, citation)
     "phrase that holds the number" = "tested: tests/file.py::test_name"
 """
 
+import ast
 import math
 import re
 import tomllib
@@ -22,6 +25,7 @@ import numpy as np
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nudge import TAG, is_tagged
 
 from helpers import exact
 from helpers.envs.gridworld import grid
@@ -57,6 +61,10 @@ def sections(nb):
     """(heading, prose, what cells show) of each section, prose with spaces for all white space."""
     found = [["", "", ""]]
     for cell in nb.cells:
+        if cell.cell_type == "code" and is_tagged(cell):
+            found[-1][1] += "\n\n" + " ".join(written_alt_text(cell.source))
+            found[-1][2] += f"\n{code_alone(cell.source)}"
+            continue
         if cell.cell_type == "code":
             found[-1][2] += f"\n{shown(cell)}"
             continue
@@ -73,6 +81,27 @@ def shown(cell):
         parts += [output.get("text", ""), output.get("data", {}).get("text/plain", "")]
         parts += [entry.get("alt", "") for entry in output.get("metadata", {}).values()]
     return "\n".join(parts)
+
+
+def alt_strings(source):
+    """The string constants of the alt texts in a cell that draws, as nodes of its syntax tree."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    alts = [call.args[1] for call in calls if ast.unparse(call.func) == "plots.show"]
+    parts = [node for alt in alts for node in ast.walk(alt) if isinstance(node, ast.Constant)]
+    return [part for part in parts if isinstance(part.value, str)]
+
+
+def written_alt_text(source):
+    return [part.value for part in alt_strings(source)]
+
+
+def code_alone(source):
+    """The source without what is written in its alt texts."""
+    lines = source.splitlines()
+    for part in alt_strings(source):
+        for number in range(part.lineno - 1, part.end_lineno):
+            lines[number] = ""
+    return "\n".join(lines)
 
 
 def claims(prose):
@@ -317,6 +346,16 @@ def lesson(prose, source="", printed="", alt=""):
 def test_numbers_are_found(prose, left):
     nb = lesson(prose, "f(100_000)", "3.1416 0.48 -7.5", "64 dots")
     assert len(list(unbacked(nb))) == left
+
+
+def test_what_varies_by_processor_backs_nothing():
+    source = (
+        'n = 16\nplots.show(\n    fig,\n    "Of 16 agents 7 are stuck: "\n    f"{stuck} of 16.",\n)'
+    )
+    nb = lesson("It gets 3.14 from 16 agents.", source, "3.14", "Of 16 agents 7 are stuck")
+    assert list(unbacked(nb)) == []
+    nb.cells[1].metadata.tags = [TAG]
+    assert [claim[0] for _, claim in unbacked(nb)] == ["3.14", "7"]
 
 
 def test_a_summary_may_repeat_what_any_section_shows():
