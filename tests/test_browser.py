@@ -196,6 +196,12 @@ class Panel:
         settings = self.root.locator("table td").nth(1)
         return settings.count() and float(settings.text_content().split(",")[0].split()[-1])
 
+    def says(self, bar):
+        """Whether the run that is drawn now has the number that stands beside this slider."""
+        field = self.root.locator(".widget-hbox", has=bar).last.locator("input")
+        setting = f"{bar.locator('label').text_content()} {field.input_value()}"
+        return setting in self.root.locator("table td").nth(1).text_content().split(", ")
+
     def bytes(self):
         return bytes(self.image.evaluate(BYTES))
 
@@ -307,6 +313,13 @@ def test_panel_in_jupyterlab(path, server, lab):
     assert panel.trained() == below[-32]
     panel.press("Reset")
     panel.until(lambda: panel.value() == initial == panel.trained())
+
+    panel.press("Pause")
+    for bar in panel.root.locator(".widget-slider").all():
+        bar.locator(".noUi-handle").press("Home")
+        bar.locator(".noUi-handle").press("ArrowRight")
+        panel.until(lambda: panel.says(bar))
+    panel.press("Reset")
 
     assert errors_in_cells(page, server[2] / "notebooks" / path.name) == []
     if "watch(" in path.read_text():

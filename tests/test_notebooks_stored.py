@@ -75,6 +75,13 @@ def test_nothing_is_given_away_when_it_is_opened(path):
 
 
 @each_lesson
+def test_its_sliders_are_the_courses(path):
+    """The browser steps through places that have numbers, and a typed number is read by us."""
+    sources = "\n".join(cell.source for cell in executed(read(path)))
+    assert re.findall(r"\w*(?:FloatSlider|FloatLogSlider|SelectionSlider|IntSlider)", sources) == []
+
+
+@each_lesson
 def test_fits_on_a_page(path):
     assert path.stat().st_size < 1.5e6
 
