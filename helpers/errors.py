@@ -13,14 +13,20 @@ class SlipError(ValueError):
 
 def check_fraction(name, value):
     """Raise SlipError unless value is a number in [0, 1] (gamma, lambda, a probability)."""
-    if not isinstance(value, Real) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
         raise SlipError(f"{name} must be a number from 0 to 1, but is {value!r}.")
 
 
 def check_positive(name, value):
     """Raise SlipError unless value is a finite number above 0 (a learning rate)."""
-    if not isinstance(value, Real) or not (value > 0 and math.isfinite(value)):
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
         raise SlipError(f"{name} must be a finite number above 0, but is {value!r}.")
+
+
+def check_not_negative(name, value):
+    """Raise SlipError unless value is a finite number of at least 0 (a coefficient)."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise SlipError(f"{name} must be a finite number of at least 0, but is {value!r}.")
 
 
 def check_count(name, value, least=1):

@@ -2,14 +2,19 @@
 
 Each mean is taken within an agent, over its time steps and environments: a result is a scalar for
 one agent and [K] for many. `valid` marks the rows that are experience; the others are left out.
+Arrays that belong together have one shape: where they don't, PyTorch would pair each row with each
+other one, and SlipError is raised instead.
 """
 
 import torch
 import torch.nn.functional as F
 
+from helpers.errors import check_shape
+
 
 def masked_mean(x, valid):
     """Mean over the valid rows of time and environments: [T, B] -> [], [T, K, B] -> [K]."""
+    check_shape("valid", valid, x.shape, "that of the array whose mean is taken")
     axes = (0, -1) if x.dim() > 1 else (0,)
     return torch.where(valid, x, 0).sum(axes) / valid.sum(axes).clamp(min=1)
 
@@ -24,13 +29,18 @@ def normalise(advantages, valid):
 
 def log_prob(logits, actions):
     """log pi(a|s) of the actions taken: logits [..., A], actions [...] whole numbers -> [...]."""
+    check_shape("actions", actions, logits.shape[:-1], "that of the logits without their last axis")
     return F.log_softmax(logits, -1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
 
 def entropy(logits):
-    r"""Entropy of the policy in nats, $H = -\sum_a \pi(a|s) \log \pi(a|s)$: [..., A] -> [...]."""
+    r"""Entropy of the policy in nats, $H = -\sum_a \pi(a|s) \log \pi(a|s)$: [..., A] -> [...].
+
+    A logit of -inf forbids an action: it adds nothing, and its gradient is 0.
+    """
     log_probs = F.log_softmax(logits, -1)
-    return -(log_probs.exp() * log_probs).sum(-1)
+    finite = log_probs.clamp(min=torch.finfo(log_probs.dtype).min)  # 0 * -inf is no number
+    return -(log_probs.exp() * finite).sum(-1)
 
 
 def policy_gradient_loss(log_probs, advantages, valid):
@@ -39,6 +49,8 @@ def policy_gradient_loss(log_probs, advantages, valid):
     The advantages (or returns) are data: no gradient flows through them.
     Sutton & Barto 2018, eq. 13.11. Derived in notebooks/01_policy_gradient_theorem.ipynb.
     """
+    check_shape("advantages", advantages, log_probs.shape, "that of the log-probabilities")
+    check_shape("valid", valid, log_probs.shape, "that of the log-probabilities")
     advantages = torch.where(valid, advantages.detach(), 0)  # 0 * NaN would reach the gradient
     return -masked_mean(advantages * log_probs, valid)
 
@@ -50,6 +62,8 @@ def value_loss(values, returns, valid):
     negated: Sutton & Barto 2018, eq. 9.7, where U_t stands for our returns.
     Derived in notebooks/03_actor_critic.ipynb.
     """
+    check_shape("returns", returns, values.shape, "that of the values")
+    check_shape("valid", valid, values.shape, "that of the values")
     errors = torch.where(valid, values - returns.detach(), 0)
     return 0.5 * masked_mean(errors**2, valid)
 

@@ -7,6 +7,8 @@ from torch import nn
 
 from helpers.errors import SlipError, check_count
 
+MOST_UNITS = 10_000  # of a layer: two such layers take 400 MB, and more would end the kernel
+
 
 class AgentLinear(nn.Module):
     """K independent linear layers in one: y[k] = x[k] W[k] + b[k].
@@ -41,6 +43,8 @@ class Body(nn.Sequential):
             )
         for width in (state_dim, *hidden):
             check_count("the width of a layer", width)
+            if width > MOST_UNITS:
+                raise SlipError(f"A layer has at most {MOST_UNITS} units here, not {width}.")
         if agents is not None:
             check_count("agents", agents)
         layers = []
@@ -59,6 +63,10 @@ class _Network(nn.Module):
         check_count("the number of outputs", outputs)
         if body is None:
             body = Body(state_dim, hidden=hidden, agents=agents, generator=generator)
+        elif body.state_dim != state_dim:
+            raise SlipError(
+                f"The body reads states of {body.state_dim} numbers, but state_dim is {state_dim}."
+            )
         self.body = body
         self.agents = self.body.agents
         self.head = AgentLinear(
@@ -86,6 +94,11 @@ class _Network(nn.Module):
         return alone
 
     def _check(self, observations):
+        kind = self.head.weight.dtype
+        if not isinstance(observations, torch.Tensor) or observations.dtype != kind:
+            raise SlipError(
+                f"This network reads tensors of {kind}: hand it torch.as_tensor(states, dtype={kind})."
+            )
         features, agents = self.body.state_dim, self.agents
         shape = tuple(observations.shape)
         if not shape or shape[-1] != features:

@@ -52,7 +52,7 @@ def record(actor, env_id, *, seed, agent=0, max_frames=100, size=(300, 200)):
     """
     check_count("seed", seed, least=0)
     check_count("max_frames", max_frames, least=2)
-    player = _one_agent(actor, agent)
+    player, seed = _one_agent(actor, agent), int(seed)
     make_envs(env_id, 1).close()  # says in words what is wrong with the environment
     with closing(gymnasium.make(env_id)) as env:
         if "rgb_array" not in env.metadata.get("render_modes", []):
@@ -199,7 +199,8 @@ def _play(player, env, seed):
     """One episode: actions and rewards (lists of T), and how it ended in words."""
     generator = torch.Generator().manual_seed(seed)
     observation, _ = env.reset(seed=seed)
-    choices, actions, rewards = env.action_space.n, [], []
+    choices, first = env.action_space.n, env.action_space.start
+    actions, rewards = [], []
     while len(actions) < MOST_STEPS:
         logits = player(torch.as_tensor(observation, dtype=torch.float32))
         if len(logits) != choices:
@@ -208,7 +209,7 @@ def _play(player, env, seed):
             )
         if not logits.isfinite().all():
             raise SlipError("This agent cannot act: its policy is no longer a number.")
-        actions.append(int((logits + gumbel(choices, generator)).argmax()))
+        actions.append(int(first + (logits + gumbel(choices, generator)).argmax()))
         observation, reward, terminated, truncated, _ = env.step(actions[-1])
         rewards.append(float(reward))
         if terminated or truncated:

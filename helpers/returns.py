@@ -95,4 +95,11 @@ def _as_float(array):
         raise SlipError(
             "Give one row a step: an array whose first axis is time, not a single number."
         )
-    return tensor if tensor.is_floating_point() else tensor.float()
+    if tensor.is_complex():
+        raise SlipError("Rewards and values are real numbers, but these are complex.")
+    if tensor.is_floating_point():
+        return tensor
+    exact = (
+        tensor.numel() == 0 or tensor.long().abs().max() <= 2**24
+    )  # what float32 can count up to
+    return tensor.float() if exact else tensor.double()

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from helpers.errors import SlipError, check_count
+from helpers.errors import SlipError, check_count, check_shape
+
+MOST_STEPS = 10_000  # of an episode that is played to its end: some environments have no time limit
 
 
 class Rollout(NamedTuple):
@@ -33,11 +35,14 @@ def make_envs(env_id, count, env_options=None):
 
     env_options: a dictionary of the environment's own keyword arguments.
     Uses the environment's own vectorised form where it has one. Raises SlipError for an id that
-    Gymnasium does not know and for spaces other than vectors in and a choice of actions out.
+    Gymnasium does not know or that lacks a package, for spaces other than vectors in and a choice of
+    actions out, and for environments that reset in another way.
     """
     check_count("the number of environments", count)
     try:
         envs = gymnasium.make_vec(env_id, num_envs=count, **(env_options or {}))
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise SlipError(f"{env_id} needs a package that is not installed: {error}") from None
     except gymnasium.error.Error as error:
         raise SlipError(
             f"Gymnasium knows no environment {env_id!r} ({error}). "
@@ -45,16 +50,29 @@ def make_envs(env_id, count, env_options=None):
         ) from None
     except TypeError as error:
         raise SlipError(f"env_options do not fit {env_id}: {error}.") from None
+    if problem := _problem(env_id, envs):
+        envs.close()
+        raise SlipError(problem)
+    return envs
+
+
+def _problem(env_id, envs):
+    """What keeps these environments from being used here, in words, or None."""
     observation_space, action_space = envs.single_observation_space, envs.single_action_space
     if len(observation_space.shape or ()) != 1 or not isinstance(
         action_space, gymnasium.spaces.Discrete
     ):
-        raise SlipError(
+        return (
             f"{env_id} does not fit: this course's networks read a vector of numbers and choose "
             f"among finitely many actions, but it has {observation_space} and {action_space}."
         )
-    assert envs.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
-    return envs
+    mode = envs.metadata.get("autoreset_mode")
+    if mode != AutoresetMode.NEXT_STEP:
+        return (
+            f"{env_id} resets in the mode {mode}; this course reads experience in the mode "
+            "NEXT_STEP, where a step of its own resets: make its vector environment so."
+        )
+    return None
 
 
 def collect(envs, actor, *, steps, seed, generator):
@@ -74,7 +92,8 @@ def collect(envs, actor, *, steps, seed, generator):
         for t in range(steps):
             flat.observations[t] = observation
             rollout.actions[t] = _act(actor, rollout.observations[t], noise[t])
-            observation, reward, terminated, truncated, _ = envs.step(flat.actions[t])
+            choices = flat.actions[t] + envs.single_action_space.start  # ours count from 0
+            observation, reward, terminated, truncated, _ = envs.step(choices)
             ended = terminated | truncated
             running += reward
             flat.rewards[t], flat.valid[t] = reward, start
@@ -83,6 +102,11 @@ def collect(envs, actor, *, steps, seed, generator):
             start = ~ended
             running *= start
         flat.observations[steps] = observation
+        if not np.isfinite(flat.rewards).all():
+            raise SlipError(
+                "The environment paid a reward that is not a finite number, so nothing can be "
+                "learned from it: look at its step function."
+            )
         yield rollout
 
 
@@ -90,7 +114,8 @@ def play_episodes(envs, actor, *, seed, generator):
     """One whole episode in each environment, until the last has ended: a Rollout, padded.
 
     All episodes count, long ones included: to take the first to finish would favour the short.
-    Rows after an episode's end are not valid and hold reward 0.
+    Rows after an episode's end are not valid and hold reward 0. Raises SlipError where an episode
+    has not ended after MOST_STEPS steps.
     """
     parts, over = [], False
     for part in collect(envs, actor, steps=32, seed=seed, generator=generator):
@@ -98,6 +123,12 @@ def play_episodes(envs, actor, *, seed, generator):
         over = over | (part.terminated | part.truncated).any(0)
         if over.all():
             break
+        if 32 * len(parts) >= MOST_STEPS:
+            raise SlipError(
+                f"An episode had not ended after {MOST_STEPS} steps, so its return is not known: "
+                "register the environment with max_episode_steps, or learn from parts of episodes, "
+                "as a2c does."
+            )
     played = _join(parts)
     ends = played.terminated | played.truncated
     valid = ends.cumsum(0) - ends.int() == 0  # no end before this row
@@ -119,7 +150,9 @@ def gumbel(shape, generator):
 
 @torch.no_grad()
 def _act(actor, observation, noise):
-    return (actor(observation) + noise).argmax(-1)
+    logits = actor(observation)
+    check_shape("what the actor returns", logits, noise.shape, "one logit for each action")
+    return (logits + noise).argmax(-1)
 
 
 def _batch_shape(envs, actor):

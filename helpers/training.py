@@ -8,11 +8,18 @@ import copy
 import itertools
 import math
 from collections import deque
+from contextlib import closing
 from typing import NamedTuple
 
 import torch
 
-from helpers.errors import check_count, check_fraction, check_positive
+from helpers.errors import (
+    SlipError,
+    check_count,
+    check_fraction,
+    check_not_negative,
+    check_positive,
+)
 from helpers.losses import (
     entropy,
     log_prob,
@@ -116,34 +123,36 @@ def reinforce(
     Williams 1992; Sutton & Barto 2018, section 13.4. Derived in notebooks/02_reinforce.ipynb.
     """
     _check_run(agents, seed, gamma, lr, envs, max_grad_norm)
+    _check_weights(entropy_coef, value_coef, critic_lr_scale, reward_scale)
     check_count("updates", updates)
     seed = int(seed)  # Gymnasium and PyTorch take no whole number of NumPy's
     generator = torch.Generator().manual_seed(seed)
-    vector = make_envs(env_id, agents * envs, env_options)
-    actor, critic = _networks(vector, agents, hidden, False, generator)
-    critic = critic if baseline else None
-    optimiser = make_optimiser(actor, critic, lr=lr, critic_lr_scale=critic_lr_scale)
-    recent, steps = _RecentReturns(agents), 0
-    for update in range(updates):
-        rollout = play_episodes(vector, actor, seed=None if update else seed, generator=generator)
-        returns = discounted_returns(rollout.rewards * reward_scale, gamma)
-        values = critic(rollout.observations[:-1]) if baseline else None
-        _set_lr(optimiser, 1 - update / updates if lr_decay else 1.0)
-        losses = _learn(
-            actor,
-            optimiser,
-            rollout,
-            values,
-            returns,
-            returns - values.detach() if baseline else returns,
-            entropy_coef=entropy_coef,
-            value_coef=value_coef,
-            max_grad_norm=max_grad_norm,
-            normalise_advantages=normalise_advantages,
-        )
-        steps += int(rollout.valid.sum()) // agents
-        yield _progress(steps, update + 1, updates, recent, rollout, losses, actor)
-    vector.close()
+    with closing(make_envs(env_id, agents * envs, env_options)) as vector:
+        actor, critic = _networks(vector, agents, hidden, False, generator)
+        critic = critic if baseline else None
+        optimiser = make_optimiser(actor, critic, lr=lr, critic_lr_scale=critic_lr_scale)
+        recent, steps = _RecentReturns(agents), 0
+        for update in range(updates):
+            rollout = play_episodes(
+                vector, actor, seed=None if update else seed, generator=generator
+            )
+            returns = discounted_returns(rollout.rewards * reward_scale, gamma)
+            values = critic(rollout.observations[:-1]) if baseline else None
+            _set_lr(optimiser, 1 - update / updates if lr_decay else 1.0)
+            losses = _learn(
+                actor,
+                optimiser,
+                rollout,
+                values,
+                returns,
+                returns - values.detach() if baseline else returns,
+                entropy_coef=entropy_coef,
+                value_coef=value_coef,
+                max_grad_norm=max_grad_norm,
+                normalise_advantages=normalise_advantages,
+            )
+            steps += int(rollout.valid.sum()) // agents
+            yield _progress(steps, update + 1, updates, recent, rollout, losses, actor)
 
 
 def a2c(
@@ -186,35 +195,35 @@ def a2c(
     Derived in notebooks/04_a2c.ipynb.
     """
     _check_run(agents, seed, gamma, lr, envs, max_grad_norm)
+    _check_weights(entropy_coef, value_coef, critic_lr_scale, reward_scale)
     check_count("total_steps", total_steps)
     check_count("rollout_steps", rollout_steps)
     check_fraction("lam", lam)
     seed = int(seed)
     generator = torch.Generator().manual_seed(seed)
-    vector = make_envs(env_id, agents * envs, env_options)
-    actor, critic = _networks(vector, agents, hidden, shared_body, generator)
-    optimiser = make_optimiser(actor, critic, lr=lr, critic_lr_scale=critic_lr_scale)
-    updates = math.ceil(total_steps / (envs * rollout_steps))
-    recent = _RecentReturns(agents)
-    rollouts = collect(vector, actor, steps=rollout_steps, seed=seed, generator=generator)
-    for update, rollout in enumerate(itertools.islice(rollouts, updates)):
-        _set_lr(optimiser, 1 - update / updates if lr_decay else 1.0)
-        losses = a2c_update(
-            actor,
-            critic,
-            optimiser,
-            rollout,
-            gamma=gamma,
-            lam=lam,
-            reward_scale=reward_scale,
-            entropy_coef=entropy_coef,
-            value_coef=value_coef,
-            max_grad_norm=max_grad_norm,
-            normalise_advantages=normalise_advantages,
-        )
-        steps = (update + 1) * envs * rollout_steps
-        yield _progress(steps, update + 1, updates, recent, rollout, losses, actor)
-    vector.close()
+    with closing(make_envs(env_id, agents * envs, env_options)) as vector:
+        actor, critic = _networks(vector, agents, hidden, shared_body, generator)
+        optimiser = make_optimiser(actor, critic, lr=lr, critic_lr_scale=critic_lr_scale)
+        updates = math.ceil(total_steps / (envs * rollout_steps))
+        recent = _RecentReturns(agents)
+        rollouts = collect(vector, actor, steps=rollout_steps, seed=seed, generator=generator)
+        for update, rollout in enumerate(itertools.islice(rollouts, updates)):
+            _set_lr(optimiser, 1 - update / updates if lr_decay else 1.0)
+            losses = a2c_update(
+                actor,
+                critic,
+                optimiser,
+                rollout,
+                gamma=gamma,
+                lam=lam,
+                reward_scale=reward_scale,
+                entropy_coef=entropy_coef,
+                value_coef=value_coef,
+                max_grad_norm=max_grad_norm,
+                normalise_advantages=normalise_advantages,
+            )
+            steps = (update + 1) * envs * rollout_steps
+            yield _progress(steps, update + 1, updates, recent, rollout, losses, actor)
 
 
 def a2c_update(actor, critic, optimiser, rollout, *, gamma, lam, reward_scale=1.0, **options):
@@ -266,17 +275,21 @@ def _learn(
 def evaluate(actor, env_id, *, env_options=None, episodes=100, seed=0):
     """Undiscounted returns of fresh episodes, [K, episodes]; actions are sampled from the policy.
 
+    NaN for an agent whose parameters are no longer numbers. Raises SlipError for what is no Actor,
+    does not fit the environment, or plays an episode without an end.
     Solved, in this course: a mean over 100 of them of at least 475 on CartPole-v1.
     """
     check_count("episodes", episodes)
     check_count("seed", seed, least=0)
-    agents = actor.agents or 1
-    vector = make_envs(env_id, agents * episodes, env_options)
-    seed = int(seed)
+    if not isinstance(actor, Actor):
+        raise SlipError(f"evaluate needs an Actor, but got {type(actor).__name__}.")
+    agents, seed = actor.agents or 1, int(seed)
     generator = torch.Generator().manual_seed(seed)
-    rollout = play_episodes(vector, actor, seed=seed, generator=generator)
-    vector.close()
-    return rollout.rewards.sum(0).reshape(agents, episodes)
+    with closing(make_envs(env_id, agents * episodes, env_options)) as vector:
+        rollout = play_episodes(vector, actor, seed=seed, generator=generator)
+    returns = rollout.rewards.sum(0).reshape(agents, episodes)
+    sums = sum(parameter.flatten(1).sum(1) for parameter in actor.parameters())  # [K]
+    return returns.masked_fill(~sums.isfinite()[:, None], torch.nan)
 
 
 class _RecentReturns:
@@ -303,6 +316,13 @@ def _check_run(agents, seed, gamma, lr, envs, max_grad_norm):
     check_fraction("gamma", gamma)
     check_positive("lr", lr)
     check_positive("max_grad_norm", max_grad_norm)
+
+
+def _check_weights(entropy_coef, value_coef, critic_lr_scale, reward_scale):
+    check_not_negative("entropy_coef", entropy_coef)
+    check_not_negative("value_coef", value_coef)
+    check_positive("critic_lr_scale", critic_lr_scale)
+    check_positive("reward_scale", reward_scale)
 
 
 def _networks(envs, agents, hidden, shared_body, generator):

@@ -318,7 +318,7 @@ def test_panel_in_jupyterlab(path, server, lab):
     for bar in panel.root.locator(".widget-slider").all():
         bar.locator(".noUi-handle").press("Home")
         bar.locator(".noUi-handle").press("ArrowRight")
-        panel.until(lambda: panel.says(bar))
+        panel.until(lambda bar=bar: panel.says(bar))
     panel.press("Reset")
 
     assert errors_in_cells(page, server[2] / "notebooks" / path.name) == []

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.distributions import Categorical
 
+from helpers.errors import SlipError
 from helpers.losses import (
     entropy,
     log_prob,
@@ -149,3 +150,36 @@ def test_the_loss_falls_along_better_actions_and_towards_the_returns():
     value_loss(values, torch.tensor([3.0]), valid).backward()
     assert logits.grad.tolist() == [[0.5, -0.5]]
     assert values.grad.tolist() == [-3]
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.1])
+def test_a_forbidden_action_leaves_entropy_and_gradients_finite(coefficient):
+    """A logit of -inf: as if the action did not exist."""
+    logits = draw(1, 5, 3)
+    barred = torch.cat([logits, torch.full((5, 1), -math.inf)], -1).requires_grad_()
+    torch.testing.assert_close(entropy(barred), entropy(logits))
+    valid, actions = torch.ones(5, dtype=torch.bool), torch.tensor([0, 1, 2, 0, 1])
+    loss = policy_gradient_loss(log_prob(barred, actions), draw(2, 5), valid)
+    (loss - coefficient * masked_mean(entropy(barred), valid)).backward()
+    assert barred.grad.isfinite().all() and (barred.grad[:, 3] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (1, 3), (3, 3, 1), (4, 3)])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_arrays_of_other_shapes_are_refused(place, shape):
+    """PyTorch would pair each row with each other one, and give wrong numbers in silence."""
+    arrays = [torch.ones(3, 3), torch.ones(3, 3), torch.ones(3, 3, dtype=torch.bool)]
+    arrays[place] = arrays[place].new_ones(shape)
+    for function in (policy_gradient_loss, value_loss):
+        with pytest.raises(SlipError, match=r"must have the shape \("):
+            function(*arrays)
+    if place == 2:
+        for function in (masked_mean, normalise):
+            with pytest.raises(SlipError, match=r"valid must have the shape \(3, 3\)"):
+                function(arrays[0], arrays[2])
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1), (2, 3), (3,)])
+def test_log_prob_wants_an_action_for_each_row_of_logits(shape):
+    with pytest.raises(SlipError, match=r"actions must have the shape \(3, 3\)"):
+        log_prob(torch.zeros(3, 3, 2), torch.zeros(shape, dtype=torch.int64))

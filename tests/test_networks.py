@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -201,3 +202,18 @@ def test_a_state_of_the_wrong_shape_gets_a_sentence(agents, shape, sentence):
 def test_a_network_of_no_size_gets_a_sentence(make, sentence):
     with pytest.raises(SlipError, match=sentence):
         make()
+
+
+def test_a_body_for_other_states_is_refused():
+    with pytest.raises(SlipError, match="The body reads states of 4 numbers, but state_dim is 3"):
+        Actor(3, 2, body=Body(4))
+
+
+@pytest.mark.parametrize(
+    "states", [np.zeros((5, 4), np.float32), [[0.0] * 4], torch.zeros(5, 4).double()]
+)
+def test_states_are_tensors_of_the_networks_kind(states):
+    with pytest.raises(
+        SlipError, match=r"hand it torch\.as_tensor\(states, dtype=torch\.float32\)"
+    ):
+        Actor(4, 2)(states)

@@ -291,3 +291,10 @@ def test_no_steps_at_all_get_a_sentence():
     ):
         with pytest.raises(SlipError, match="give rewards at least one row"):
             call()
+
+
+def test_complex_numbers_are_refused_and_large_whole_ones_kept():
+    with pytest.raises(SlipError, match="these are complex"):
+        discounted_returns(torch.tensor([1 + 2j]), 0.5)
+    assert discounted_returns([2**24 + 1, 0], 0.0).tolist() == [2**24 + 1, 0]
+    assert discounted_returns([1, 2], 0.5).dtype == torch.float32

@@ -6,9 +6,11 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 
+import helpers.rollout
 from helpers.errors import SlipError
-from helpers.networks import Actor
+from helpers.networks import Actor, Critic
 from helpers.rollout import Rollout, collect, gumbel, make_envs, play_episodes
 
 GAMMA = 0.99
@@ -289,3 +291,83 @@ def test_an_environment_that_does_not_fit_gets_a_sentence(env_id, sentence):
 def test_no_environments_get_a_sentence(count):
     with pytest.raises(SlipError, match="the number of environments must be"):
         make_envs("CartPole-v1", count)
+
+
+class Odd(gymnasium.Env):
+    """Actions count from `first`; pays what it is told to; ends after `length` steps, or never."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, first=0, reward=1.0, length=3):
+        self.action_space = gymnasium.spaces.Discrete(2, start=first)
+        self.reward, self.length = reward, length
+
+    def reset(self, *, seed=None, options=None):
+        self.clock = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.clock += 1
+        return np.zeros(1, np.float32), self.reward, self.clock == self.length, False, {}
+
+
+gymnasium.register("Odd-v0", entry_point=Odd, disable_env_checker=True)
+
+
+def odd(**options):
+    envs = make_envs("Odd-v0", 4, options)
+    return envs, uniform(envs)
+
+
+def test_actions_may_count_from_another_number():
+    envs, actor = odd(first=1)
+    played = play_episodes(envs, actor, seed=0, generator=seeded(0))
+    assert set(played.actions.unique().tolist()) == {0, 1}  # in the record they count from 0
+
+
+@pytest.mark.parametrize("reward", [np.nan, np.inf, -np.inf])
+def test_a_reward_that_is_no_number_is_the_environments_fault(reward):
+    envs, actor = odd(reward=reward)
+    with pytest.raises(SlipError, match="paid a reward that is not a finite number"):
+        act(envs, actor, count=1, steps=2, seed=0)
+
+
+def test_an_episode_without_an_end_is_left(monkeypatch):
+    monkeypatch.setattr(helpers.rollout, "MOST_STEPS", 100)
+    envs, actor = odd(length=-1)
+    with pytest.raises(SlipError, match="had not ended after 100 steps"):
+        play_episodes(envs, actor, seed=0, generator=seeded(0))
+    envs, actor = odd(length=100)
+    assert play_episodes(envs, actor, seed=0, generator=seeded(0)).rewards.sum() == 400
+
+
+def test_an_actor_with_other_actions_is_refused():
+    envs, _ = odd()
+    for actor in (fixed_actor(1, torch.zeros(1)), fixed_actor(1, torch.zeros(3)), Critic(1)):
+        with pytest.raises(SlipError, match=r"what the actor returns must have the shape \(4, 2\)"):
+            act(envs, actor, count=1, steps=2, seed=0)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_another_way_to_reset_is_told(mode):
+    options = {"vector_kwargs": {"autoreset_mode": mode}}
+    with pytest.raises(SlipError, match=f"{mode}.*NEXT_STEP, where a step of its own resets"):
+        make_envs("Scripted-v0", 2, options)
+
+
+def test_a_missing_package_is_no_spelling_mistake(monkeypatch):
+    def make_vec(*_, **__):
+        raise gymnasium.error.DependencyNotInstalled('run `pip install "gymnasium[box2d]"`')
+
+    monkeypatch.setattr(gymnasium, "make_vec", make_vec)
+    with pytest.raises(SlipError, match=r"needs a package that is not installed: run .*box2d"):
+        make_envs("LunarLander-v3", 2)
+
+
+def test_environments_that_do_not_fit_are_closed(monkeypatch):
+    closed = []
+    monkeypatch.setattr(gymnasium.vector.VectorEnv, "close", lambda self: closed.append(self))
+    with pytest.raises(SlipError, match="does not fit"):
+        make_envs("Pendulum-v1", 2)
+    assert len(closed) == 1

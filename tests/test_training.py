@@ -647,3 +647,63 @@ def test_evaluate_refuses_an_actor_of_another_environment():
 def test_every_legal_setting_runs_to_its_end(train, gamma, lr):
     *_, last = run(train, gamma=gamma, lr=lr, agents=2)
     assert last.fraction == 1 and isinstance(last.words(), str)
+
+
+@pytest.mark.parametrize("name", ["entropy_coef", "value_coef"])
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, "0.1", None, True])
+@BOTH
+def test_coefficients_are_not_negative(train, name, value):
+    with pytest.raises(SlipError, match=f"{name} must be a finite number of at least 0, but is"):
+        next(train("CartPole-v1", **{name: value}))
+
+
+@pytest.mark.parametrize("name", ["critic_lr_scale", "reward_scale", "lr"])
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, "1", True])
+@BOTH
+def test_scales_are_above_0(train, name, value):
+    with pytest.raises(SlipError, match=f"{name} must be a finite number above 0, but is"):
+        next(train("CartPole-v1", **{name: value}))
+
+
+def test_a_truth_is_no_discount():
+    with pytest.raises(SlipError, match="gamma must be a number from 0 to 1, but is True"):
+        next(a2c("CartPole-v1", gamma=True))
+
+
+def test_layers_have_a_largest_width():
+    with pytest.raises(SlipError, match="at most 10000 units here, not 1000000000"):
+        next(a2c("CartPole-v1", hidden=(10**9, 10**9)))
+
+
+def test_evaluate_invents_no_numbers():
+    actor = Actor(4, 2, agents=3, generator=torch.Generator().manual_seed(0))
+    right = evaluate(actor, "CartPole-v1", episodes=5)
+    with torch.no_grad():
+        actor.head.weight[1, 0, 0] = torch.nan
+        actor.body[0].bias[2, 0, 0] = torch.inf
+    returns = evaluate(actor, "CartPole-v1", episodes=5)
+    assert returns[1:].isnan().all() and returns[0].isfinite().all() and right.isfinite().all()
+    for wrong in (Critic(4), lambda states: states, None):
+        with pytest.raises(SlipError, match="evaluate needs an Actor, but got"):
+            evaluate(wrong, "CartPole-v1")
+    with pytest.raises(SlipError, match="what the actor returns must have the shape"):
+        evaluate(Actor(4, 3), "CartPole-v1")
+
+
+@BOTH
+def test_environments_are_closed_however_a_run_ends(train, monkeypatch):
+    made, closed = [], []
+
+    def make(*arguments, **options):
+        made.append(envs := make_envs(*arguments, **options))
+        monkeypatch.setattr(envs, "close", lambda: closed.append(envs))
+        return envs
+
+    monkeypatch.setattr(training, "make_envs", make)
+    run(train)
+    generator = train("CartPole-v1", **SMALL[train])
+    next(generator)
+    generator.close()
+    with pytest.raises(SlipError, match="widths"):
+        next(train("CartPole-v1", hidden=64))
+    assert len(made) == 3 and closed == made
