@@ -4,6 +4,7 @@ One module a concept; imports run downward only: live, plots, player and checks 
 training, which imports rollout, losses and returns, which import networks, exact, envs, errors.
 """
 
+import os
 import sys
 
 from helpers.errors import SlipError
@@ -17,6 +18,13 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 14):  # before the imports that wo
 import torch
 
 from helpers import envs  # noqa: F401  (registers the course's environments with Gymnasium)
+
+
+def in_foreground():
+    """Whether nobody is looking, as the environment variable COURSE_FOREGROUND says (tests and authors
+    set it): panels then train at once in the calling thread, and figures are stored alone."""
+    return os.environ.get("COURSE_FOREGROUND", "0") not in ("", "0")
+
 
 # The networks are tiny: a second thread costs more to wake than it saves.
 torch.set_num_threads(1)

@@ -2,10 +2,10 @@
 
 import base64
 import html
-import os
 
 import ipywidgets as widgets
 
+from helpers import in_foreground
 from helpers.controls import answer_at_once, close, replace_earlier
 from helpers.errors import SlipError
 
@@ -58,7 +58,7 @@ class Film:
             **self._box._repr_mimebundle_(),
             "text/plain": f"Slider: {self.slider.description}, {len(self._frames)} pictures.",
         }
-        if not os.environ.get("COURSE_FOREGROUND"):
+        if not in_foreground():
             return data
         data["image/png"] = base64.b64encode(self._frames[-1]).decode()
         return data, {"image/png": {"alt": f"The last picture of the film. {self._captions[-1]}"}}

@@ -9,12 +9,12 @@ the newest values; one worker thread trains, draws and reports, and ends when no
 import base64
 import html
 import math
-import os
 import threading
 import time
 
 import ipywidgets as widgets
 
+from helpers import in_foreground
 from helpers.controls import (
     agents,
     answer_at_once,
@@ -35,6 +35,14 @@ __all__ = ["LivePanel", "agents", "choice", "gamma", "learning_rate", "seed", "s
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
 
 
+# What is on the page outlives its kernel: JupyterLab then marks it with a class of its own.
+LOST = """<style>
+.live-lost { display: none }
+.jupyter-widgets-disconnected .live-lost { display: block; font-weight: bold }
+</style><div class="live-lost">The kernel was restarted, so this panel does nothing any more: run its
+cell again.</div>"""
+
+
 class LivePanel:
     """Controls, a picture, and one worker thread between them.
 
@@ -51,7 +59,7 @@ class LivePanel:
         self.latest = None
         self._train, self._picture, self._controls = train, picture, controls
         self._initial = self.values
-        self._foreground = bool(os.environ.get("COURSE_FOREGROUND"))
+        self._foreground = in_foreground()
         # Guards all that follows, and may be taken twice. An interrupt of a cell may come between any
         # two lines of Python, those within a Condition's own `with` included: it would stay taken.
         self._lock = threading.RLock()
@@ -60,6 +68,8 @@ class LivePanel:
         self._wanted = None  # values to train next: the newest win
         self._run = None  # the generator under way
         self._paused = False
+        self._item = None  # the newest of the run under way
+        self._updating = False  # whether an update is under way
         self._steps = 0  # single updates asked for while paused
         self._held = False  # True while set() moves several controls
         self._closed = False
@@ -143,35 +153,49 @@ class LivePanel:
 
     def _rest(self):
         self._worker = None
+        if self._paused:
+            self._tell()
         if self._closed:  # IPython's Out may keep the panel for ever: let go of what is large
             self._train = self._picture = None
         self._changed.notify_all()
 
     def _start(self, values):
-        run = self._train(**values)
+        run = _iterator(self._train(**values))
         self._picture.restart(label(values, self._controls))
         self._show(0.0, "")
-        self._drawn = -math.inf  # the first update is drawn whenever it comes
+        self._drawn, self._item = -math.inf, None  # the first update is drawn whenever it comes
         with self._lock:
             self._run = None if self._closed else run
 
     def _advance(self, run):
         try:
+            self._updating = True
             item = next(run, None)
         except BaseException:
+            self._updating = False
             self._draw()  # the last good state may have come too soon for a picture
             raise
         with self._lock:
+            self._updating = False
             if item is None:
                 self._run = None
+                self._tell_end(self._item)
             if run is not self._run:  # ended, or the panel was closed meanwhile
                 return
-        self.latest = item
+        self.latest = self._item = item
         self._picture.add(item)
         late = time.monotonic() - self._drawn > FRAME_SECONDS
         if late or self._paused or item.fraction >= 1:
-            self._show(item.fraction, item.words() if hasattr(item, "words") else "")
+            self._show(item.fraction, _words(item))
             self._drawn = time.monotonic()
+
+    def _tell_end(self, last):
+        """Of a run that has no more items, though its last one (or None) was not at fraction 1."""
+        fraction = last.fraction if last else 0
+        if fraction < 1:
+            self._draw()
+            words = f"Ended at {fraction:.0%}: there is nothing more to train. {_words(last)}"
+            self._tell(None, words)
 
     def _show(self, fraction, words):
         self._draw()
@@ -190,6 +214,8 @@ class LivePanel:
             fraction, words = self._report = report or self._report
             if fraction is not None and fraction >= 1:
                 words = f"Finished. {words}"
+            elif fraction is not None and self._paused and self._updating:
+                words = f"Pausing at {fraction:.0%}, once the update under way has ended. {words}"
             elif fraction is not None and self._paused:
                 words = f"Paused at {fraction:.0%}: Resume goes on, Step makes one update. {words}"
             elif fraction is not None:
@@ -260,7 +286,8 @@ class LivePanel:
         self._tell()
         controls = widgets.HBox(list(self._controls.values()), layout={"flex_flow": "row wrap"})
         bar = widgets.HBox([*buttons, self._progress])
-        self._box = widgets.VBox([controls, bar, self._status, self._image, self._table])
+        told = [widgets.HTML(LOST), self._status]
+        self._box = widgets.VBox([controls, bar, *told, self._image, self._table])
         for control in self._controls.values():
             control.panel = self  # of several panels with one control, the newest closes it
             control.observe(self._ask, "value")
@@ -300,10 +327,29 @@ def _table(rows):
     return f"<table>{body}</table>"
 
 
+def _words(item):
+    return item.words() if hasattr(item, "words") else ""
+
+
+def _iterator(run):
+    """The run that train returned; it is not always one."""
+    try:
+        return iter(run)
+    except TypeError:
+        raise SlipError(
+            f"train(...) returned {'nothing' if run is None else type(run).__name__}, not a generator "
+            "of items: does it end with a return, or yield?"
+        ) from None
+
+
 def _explain(error):
+    try:
+        text = str(error)
+    except Exception:
+        text = "an error that cannot be told in words"
     if isinstance(error, SlipError):
-        return f"Stopped: {error}"
+        return f"Stopped: {text}"
     return (
-        f"Training stopped by an error ({type(error).__name__}: {error}). "
+        f"Training stopped by an error ({type(error).__name__}: {text}). "
         "The picture shows the last good state. Choose other values, or press Reset."
     )

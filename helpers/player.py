@@ -19,6 +19,7 @@ import torch
 from IPython.display import display
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from helpers import in_foreground
 from helpers.controls import answer_at_once, close, replace_earlier
 from helpers.errors import SlipError, check_count
 from helpers.networks import Actor
@@ -85,7 +86,7 @@ def watch(source, env_id, *, seed=0, **settings):
     replace_earlier(player)
     data, metadata = player.bundle()
     display(data, metadata=metadata, raw=True)
-    if os.environ.get("COURSE_FOREGROUND"):
+    if in_foreground():
         print(player.sentence)  # for readers of the stored output, who don't see the box
 
 

@@ -6,7 +6,6 @@ panel's worker thread while cells run, each on a Figure of its own.
 
 import html
 import io
-import os
 import re
 
 import matplotlib
@@ -18,6 +17,8 @@ from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+from helpers import in_foreground
 
 # Okabe & Ito's palette: distinct to colour-blind readers. Line styles tell the lines apart in grey.
 COLOURS = {
@@ -64,7 +65,7 @@ def show(figure, alt):
     png = print_figure(figure, "png", base64=True)
     _check_labels(figure)
     data = {"image/png": png, "text/plain": "A figure."}
-    if not os.environ.get("COURSE_FOREGROUND"):
+    if not in_foreground():
         data["text/html"] = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
     display(data, metadata={"image/png": {"alt": alt}}, raw=True)
     plt.close(figure)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from ipywidgets.widgets import widget as ipywidgets_widget
 
-from helpers import controls, live
+from helpers import controls, in_foreground, live
 from helpers.errors import SlipError
 from helpers.live import LivePanel
 from helpers.plots import LearningCurve
@@ -775,3 +775,73 @@ def test_an_interrupted_wait_leaves_the_panel_usable(make):
     thread.start()
     thread.join()
     assert free == [True]
+
+
+# What a train function may do wrong
+
+
+@pytest.mark.parametrize(
+    "returned, named", [(None, "nothing"), (3, "int"), (Item(1.0)._asdict, "method")]
+)
+def test_a_train_function_without_a_generator_is_told(make, returned, named):
+    panel = make(lambda **values: returned)
+    assert panel.wait().startswith(
+        f"Stopped: train(...) returned {named}, not a generator of items"
+    )
+
+
+def test_any_iterable_of_items_will_do(make):
+    assert make(lambda **values: [Item(0.5), Item(1.0)]).wait().startswith("Finished.")
+
+
+@pytest.mark.parametrize("fractions", [[0.3], [0.1, 0.3], []])
+def test_a_run_that_ends_early_says_so(make, fractions):
+    panel = make(lambda **values: map(Item, fractions))
+    share = "30%" if fractions else "0%"
+    assert panel.wait().startswith(f"Ended at {share}: there is nothing more to train.")
+    assert shown(panel) == f"1, {len(fractions)}".encode()
+    press(panel, "Pause", "Resume")
+    assert panel.wait().startswith("Ended at")
+
+
+def test_an_update_that_never_ends_is_not_called_paused(make):
+    go_on = threading.Event()
+
+    def train(**values):
+        yield Item(0.5)
+        go_on.wait(LATE)
+        yield Item(1.0)
+
+    panel = make(train)
+    until(lambda: panel.latest)
+    time.sleep(0.05)
+    press(panel, "Pause")
+    assert panel._words.startswith("Pausing at 50%, once the update under way has ended.")
+    go_on.set()
+    assert panel.wait().startswith("Finished.")
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("error", [Unspeakable(), type("Slip", (Unspeakable, SlipError), {})()])
+def test_an_error_whose_text_fails_does_not_end_the_panel(make, error):
+    picture = Breakable()
+    panel = make(picture.train, picture)
+    panel.wait()
+    picture.broken, picture.error = "update", error
+    panel.set(gamma=0.5)
+    assert "an error that cannot be told in words" in panel.wait()
+    picture.broken = None
+    panel.set(gamma=0.6)
+    assert panel.wait().startswith("Finished.")
+
+
+@pytest.mark.parametrize(
+    "value, foreground", [("", False), ("0", False), ("1", True), ("yes", True)]
+)
+def test_the_foreground_can_be_switched_off(monkeypatch, value, foreground):
+    monkeypatch.setenv("COURSE_FOREGROUND", value)
+    assert in_foreground() == foreground
