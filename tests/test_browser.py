@@ -328,6 +328,20 @@ def test_panel_in_jupyterlab(path, server, lab):
 
 
 @pytest.mark.hardening
+def test_after_a_restart_of_the_kernel_the_panel_says_that_it_is_lost(lab):
+    page = lab(WITH_PANEL[0].name)
+    run_all(page)
+    panel = Panel(page)
+    panel.until(lambda: re.match(r"Training, [1-9]|Finished", panel.status()))
+    lost = panel.root.locator(".live-lost")
+    assert not lost.is_visible()
+    command(page, "Kernel", "kernelmenu:restart")
+    page.click(".jp-Dialog-button.jp-mod-accept")
+    until(page, lost.is_visible)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+
+
+@pytest.mark.hardening
 @pytest.mark.parametrize("path", [WITH_PANEL[0], WITH_PANEL[-1]], ids=lambda path: path.stem)
 def test_a_storm_of_keys_and_buttons(path, server, lab):
     """While cells run, are run again and are interrupted; the last values win, nothing fails."""
