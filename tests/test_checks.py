@@ -10,7 +10,9 @@ attempts_lesson_NN.py beside this file, as two dictionaries by exercise name:
 import _thread
 import functools
 import importlib
+import io
 import math
+import pdb
 import sys
 import threading
 import time
@@ -618,6 +620,26 @@ def test_the_real_limit_is_a_few_seconds():
     assert 1 <= core.TIME_LIMIT <= 10
 
 
+class SlowFingers:
+    """Someone at a debugger's prompt who thinks for half a second, then goes on."""
+
+    def readline(self):
+        time.sleep(0.5)
+        return "c\n"
+
+
+def test_time_stands_still_at_a_debuggers_prompt(monkeypatch):
+    monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
+    monkeypatch.setattr(core, "RANDOM_CASES", 0)
+
+    def watched(probabilities, values):
+        pdb.Pdb(stdin=SlowFingers(), stdout=io.StringIO()).set_trace()
+        return (probabilities * values).sum()
+
+    assert run(checks.expectation, watched).status == "passed"
+    wait_for_no_worker()
+
+
 def test_what_cannot_be_ended_does_not_hang_the_check(monkeypatch):
     monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
     release = threading.Event()
@@ -724,3 +746,45 @@ def test_what_follows_may_use_the_learners_function(capsys):
         assert checks.yours_or(fn, ours, checks.totals_per_environment) is used
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[3] for line in said] == ["our", "our", "your"]
+
+
+# --- losses --------------------------------------------------------------------------------------
+
+
+def test_several_losses_may_be_stacked():
+    def stacked(*inputs):
+        return torch.stack(list(checks.actor_critic_losses.solution(*inputs)))
+
+    assert run(checks.actor_critic_losses, stacked).status == "passed"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("number", [torch.Tensor.item, lambda loss: loss.detach().numpy()])
+def test_a_loss_that_is_a_plain_number_is_named(which, number):
+    def attempt(*inputs):
+        losses = list(checks.actor_critic_losses.solution(*inputs))
+        losses[which] = number(losses[which])
+        return losses
+
+    assert "a loss is a plain number, from which no gradient flows" in failed(
+        checks.actor_critic_losses, attempt
+    )
+
+
+@pytest.mark.parametrize("check", [c for c in CHECKS.values() if c.slopes], ids=lambda c: c.number)
+def test_backward_inside_a_loss_is_named(check):
+    def eager(*inputs):
+        loss = check.solution(*inputs)
+        sum(loss if isinstance(loss, list | tuple) else [loss]).backward(retain_graph=True)
+        return loss
+
+    assert "leaves backward() to whoever trains with it" in failed(check, eager)
+
+    def eager_where_it_can(*inputs):
+        loss = check.solution(*inputs)
+        total = sum(loss if isinstance(loss, list | tuple) else [loss])
+        if total.requires_grad:
+            total.backward(retain_graph=True)
+        return loss
+
+    assert "calls backward() itself: return the loss" in failed(check, eager_where_it_can)

@@ -245,8 +245,19 @@ def _ask_slopes(fn, case, names):
     handed = _copies(case)
     leaves = [x.requires_grad_() for name, x in zip(case, handed) if name in names]
     answer = _call(fn, case, handed)
-    losses = answer if isinstance(answer, list | tuple) else [answer]
-    if not any(isinstance(loss, torch.Tensor) and loss.requires_grad for loss in losses):
+    several = isinstance(answer, list | tuple) or np.ndim(answer) == 1  # as torch.stack gives them
+    losses = list(answer) if several else [answer]
+    if any(leaf.grad is not None for leaf in leaves):
+        raise _Problem(
+            "The answer is right, but your function calls backward() itself: return the loss, and "
+            "leave that to whoever trains with it."
+        )
+    if not all(isinstance(loss, torch.Tensor) for loss in losses):
+        raise _Problem(
+            f"For {words.inputs(case)}, the answer is right, but a loss is a plain number, from which "
+            "no gradient flows: stay within torch, without item(), float() or numpy."
+        )
+    if not any(loss.requires_grad for loss in losses):
         raise _Problem(
             f"For {words.inputs(case)}, the answer is right, but no gradient flows from it to "
             f"{' or '.join(names)}: stay within torch, without detach(), item() or numpy."

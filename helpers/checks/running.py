@@ -4,6 +4,7 @@ import ctypes
 import functools
 import inspect
 import linecache
+import sys
 import threading
 import time
 
@@ -11,11 +12,15 @@ from helpers.checks.words import plain
 
 # What torch says, and what a learner can do about it.
 HINTS = {
-    "does not require grad": "Autograd only follows tensors made with requires_grad=True.",
+    "does not require grad": "Autograd only follows tensors made with requires_grad=True, and a "
+    "function that returns a loss leaves backward() to whoever trains with it.",
     "backward through the graph a second time": "Build the graph anew before each backward().",
     "in-place operation": "Make a new tensor where you now change one in place.",
     "call numpy() on Tensor that requires grad": "Stay within torch: gradients flow only there.",
 }
+
+
+DEBUGGERS = ("/bdb.py", "\\bdb.py", "pydevd.py")  # the files that they wait in
 
 
 class Stop(BaseException):
@@ -52,9 +57,19 @@ class Run(threading.Thread):
             self.insisting.__del__ = lambda stop: None
 
     def wait(self, seconds):
+        """Wait until the work has ended, or so many seconds have passed without a debugger."""
         deadline = time.monotonic() + seconds
         while not self.ended.is_set() and time.monotonic() < deadline:
             self.ended.wait(0.05)  # short, since on Windows a wait cannot be interrupted
+            if self._in_debugger():
+                deadline = time.monotonic() + seconds
+
+    def _in_debugger(self):
+        """Whether the learner's code stands at the prompt of pdb or at a breakpoint of JupyterLab."""
+        frame = sys._current_frames().get(self.ident)
+        while frame and not frame.f_code.co_filename.endswith(DEBUGGERS):
+            frame = frame.f_back
+        return frame is not None
 
     def stop(self):
         """Raise Stop in the thread, for up to a second, as the learner's code may catch it."""
