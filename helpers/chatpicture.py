@@ -139,9 +139,9 @@ def price_sliders(*names):
     """
     ranges = {
         "accuracy": ("clarity of replies q", 0.8, 0.5, 1.0, 0.01),
-        "question_cost": ("cost of a question c", 0.1, 0.01, 0.6, 0.01),
-        "wrong_price": ("price of a mistake w", 2.0, 0.0, 6.0, 0.25),
-        "escalation_cost": ("cost of a person e", 0.2, 0.0, 1.0, 0.05),
+        "question_cost": ("question's cost c", 0.1, 0.01, 0.6, 0.01),
+        "wrong_price": ("mistake's price w", 2.0, 0.0, 6.0, 0.25),
+        "escalation_cost": ("person's cost e", 0.2, 0.0, 1.0, 0.05),
     }
     return {name: slider(*ranges[name]) for name in names or ranges}
 
@@ -186,7 +186,7 @@ def _strips(axes):
     """A strip of best actions for each run, the newest on top."""
     axes.set(xlabel="belief in intent 1", title="a answer, c clarify, e escalate")
     places = range(1 + GHOSTS)
-    names = ["this run", *(f"{place} before" for place in places[1:])]
+    names = ["this run", *["earlier"] * GHOSTS]
     axes.set(xlim=(0, 1), ylim=(-GHOSTS - 0.5, 0.5))
     axes.set_yticks([-place for place in places], names)
     return [Strip(axes, -place - 0.4, -place + 0.4) for place in places]

@@ -41,7 +41,8 @@ class Judged(NamedTuple):
             return "Diverged: the critic's values are no longer numbers. Lower the learning rate."
         start = self.exact[:, 0]
         flat = int((self.policy.amax(2) > 0.999).all(1).sum())
-        tail = f" {flat} of {len(start)} policies have become deterministic." if flat else ""
+        which = "The policy" if len(start) == 1 else f"Of {len(start)} policies {flat}"
+        tail = f" {which} {'has' if flat == 1 else 'have'} become deterministic." if flat else ""
         return (
             f"Exact V of the start {start.mean():.3f} (best {self.best:.3f}), "
             f"error of the critic {self.errors().mean():.3f}.{tail}"

@@ -10,24 +10,37 @@ import pytest
 import torch
 
 from helpers import exact
-from helpers.chatpicture import ON_AND_ON, Strip, describe, price_sliders, regions
+from helpers.chatpicture import (
+    ON_AND_ON,
+    Misled,
+    MisledPicture,
+    Strip,
+    Trained,
+    describe,
+    outcome,
+    price_sliders,
+    regions,
+    solve,
+)
 
 PATH = Path(__file__).parent.parent / "notebooks" / "08_daily_challenge_chatbot.ipynb"
 CELLS = nbformat.read(PATH, as_version=4).cells
 
 
+SOURCE = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
+
+
 def run_cells(*ids):
     """What the lesson's cells of these ids define."""
-    source = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
     names = {}
     for name in ids:
-        exec(source[name], names)
+        exec(SOURCE[name], names)
     return names
 
 
 @pytest.fixture(scope="module")
 def lesson():
-    return run_cells("imports", "three-ways", "backup", "borders", "settings", "solve", "outcome")
+    return run_cells("imports", "three-ways", "backup", "borders", "settings")
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +54,16 @@ def agents(lesson):
         "learn",
         "train",
     )
-    source = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
     names = dict(lesson)
     names["V"] = exact.optimal_values(names["mdp"], 1.0)
     for name in (*cells, "dial-policy", "dial-play", "dial-gradient", "dial-check", "dial-learn"):
-        exec(source[name], names)
+        exec(SOURCE[name], names)
     exec("from helpers.envs.support import view", names)
-    for name in ("gradient-with", "critics", "greedy", "learn-from", "improve"):
-        exec(source[name], names)
+    for name in (
+        *("gradient-with", "log-of-chats", "customers", "believed", "critics", "mislead"),
+        *("greedy", "small-table", "learn-from", "improve"),
+    ):
+        exec(SOURCE[name], names)
     return names
 
 
@@ -134,7 +149,10 @@ def test_answers_of_the_first_panel(lesson):
     free = end(escalation_cost=0.0)
     assert np.array_equal(free.best, usual.best) and np.allclose(free.values, usual.values)
     assert end(gamma=0.8).asked == pytest.approx(usual.asked / 2, abs=0.1)
-    assert end(question_cost=0.02).solved > 0.99 > end(question_cost=0.025).solved
+    cheap = end(question_cost=0.02)
+    assert cheap.solved > 0.99 > end(question_cost=0.025).solved
+    assert cheap.asked == pytest.approx(2 * usual.asked, rel=0.1)  # "twice as often"
+    assert describe(cheap.beliefs, cheap.best) == "clarify from 0.02 to 0.98"
     heavy, dear = end(wrong_price=6.0), end(question_cost=0.1 * 3 / 7)
     assert np.array_equal(heavy.best, dear.best) and heavy.asked == pytest.approx(dear.asked)
 
@@ -168,7 +186,7 @@ def test_rewards_that_are_hacked(lesson):
     for change in ({"mistake": 1.0, "person": 0.0}, dict(right=0.0, mistake=0.0, person=0.0)):
         table, b = chat["chat_that_pays"](**change)
         worth = lesson["backup"](table, exact.optimal_values(table, 1.0))
-        *_, share, asked = lesson["outcome"](table, b, worth)
+        *_, share, asked = outcome(table, b, worth)
         assert share == pytest.approx(0.75, abs=0.002) and asked < 1e-3  # E max(b, 1 - b) = 3/4
     table, b = chat["chat_that_pays"]()
     assert torch.equal(table.rewards, lesson["mdp"].rewards)
@@ -254,17 +272,67 @@ def test_a_real_fine_changes_nothing_and_gamma_fines_questions_too(agents):
     assert agents["truth"][:-3].min() > 0.5  # all values are positive: doubling flatters them
 
 
+def losses_on(agents, cells):
+    """What the lesson's critics cost, on a table with so many cells to a reply."""
+    names = dict(agents)
+    for name in ("critics", "mislead", "greedy"):
+        exec(SOURCE[name].replace("cells=40", f"cells={cells}"), names)
+    assert (len(names["fine"].terminal) > 600) == (cells == 80)
+    return {name: names["greedy_for"](critic)[1:] for name, critic in names["CRITICS"].items()}
+
+
+def test_a_table_twice_as_fine_shows_the_same(agents):
+    coarse, fine = losses_on(agents, 40), losses_on(agents, 80)
+    assert len(coarse) > 10
+    for name, (lost, asked) in coarse.items():
+        assert (asked > ON_AND_ON) == (fine[name][1] > ON_AND_ON)
+        if asked < ON_AND_ON:
+            assert f"{abs(lost):.2f}" == f"{abs(fine[name][0]):.2f}", name
+            assert abs(abs(lost) * 100 % 1 - 0.5) > 0.01  # not at the border of what is printed
+    assert coarse["+0.05 everywhere"][0] == pytest.approx(0.0114, abs=1e-4)
+    assert coarse["-0.5 everywhere"][0] == pytest.approx(0.1776, abs=1e-4)
+    assert abs(coarse["right"][0]) < 1e-5
+
+
 def test_rosier_than_a_question_costs_and_it_never_stops(agents):
-    truth, small = agents["truth"], agents["small"]
-    for error in (0.05, 0.099, 0.101, 0.2):
-        actions = agents["backup"](small, truth + error)[4:-7].argmax(
-            1
-        )  # its ends hold replies back
-        assert bool((actions == 1).all()) == (error > 0.1)
-    lost = {name: agents["backup"](small, c).argmax(1) for name, c in agents["CRITICS"].items()}
-    lost = {name: torch.nn.functional.one_hot(a, 3).double() for name, a in lost.items()}
-    assert agents["lost_by"](lost["-0.5 everywhere"]) == pytest.approx(0.1524, abs=1e-4)
-    assert abs(agents["lost_by"](lost["right"])) < 1e-12
+    truth, greedy_for = agents["truth"], agents["greedy_for"]
+    for error in (0.05, 0.09, 0.1, 0.11, 0.2, 0.5):
+        assert (greedy_for(truth + error)[2] > ON_AND_ON) == (error > 0.1)
+    at_the_border = [greedy_for(truth + 0.1 + noise)[2] for noise in (-1e-12, 0, 1e-12)]
+    assert max(at_the_border) < 5  # a tie goes to the answer, however it is rounded
+    assert np.ptp(at_the_border) < 1e-9
+
+
+def test_what_the_critics_panel_shows(agents):
+    ends = {where: list(agents["mislead"](-0.5, where)) for where in agents["WHERE"]}
+    for items in ends.values():
+        assert items[-1].fraction == 1 and items[-1].error == -0.5 and abs(items[0].lost) < 1e-5
+        assert np.all(np.diff([item.lost for item in items]) > -1e-3)  # the worse, the more is lost
+    last = {where: items[-1].lost for where, items in ends.items()}
+    assert last["everywhere"] > last["where it is sure"] > last["where it is not"]
+    for where, never in [
+        ("everywhere", True),
+        ("where it is sure", True),
+        ("where it is not", False),
+    ]:
+        *_, item = agents["mislead"](0.5, where)
+        assert (item.asked > ON_AND_ON) == never
+    assert item.lost < 0.02
+
+
+def test_the_log_of_chats_is_that_of_the_best_bot(agents):
+    states, followed = agents["log_of_chats"](50_000)
+    V, seen = agents["V"].numpy(), np.bincount(states, minlength=82)
+    means = np.bincount(states, followed, 82)[seen > 500] / seen[seen > 500]
+    assert (seen > 500).sum() > 50
+    assert np.all(abs(means - V[seen > 500]) < 5 / np.sqrt(seen[seen > 500]))
+    said, came = agents["reliability"](V[states] + 0.2, followed)
+    assert np.allclose(came, said - 0.2, atol=0.03)
+    for q, b in agents["believed"].items():
+        assert np.allclose(
+            b, [posterior(replies, q) for replies in ((2, 2, 2), (2,), (1,), (1, 1, 1))]
+        )
+    assert np.allclose(agents["happened"], agents["believed"][0.8], atol=0.01)
 
 
 # --- the exercise, the pictures, the sliders -----------------------------------------------------
@@ -304,7 +372,7 @@ def test_a_strip_shows_the_regions():
 
 
 NAMES = list(price_sliders())
-SLIDER_ENDS = list(itertools.product(*[(s.min, s.max) for s in price_sliders().values()]))
+SLIDER_ENDS = list(itertools.product(*[(s.low, s.high) for s in price_sliders().values()]))
 
 
 @pytest.mark.parametrize("ends", SLIDER_ENDS, ids=str)
@@ -332,15 +400,65 @@ def test_words_of_agents_that_never_stop(agents):
     )
     assert "Value lost" in item.words()
     endless = item._replace(asked=torch.tensor([ON_AND_ON + 1]))
-    assert "1 of 1 agents ask on and on" in endless.words()
+    assert endless.words().startswith("1 of 1 agent asks on and on")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ([21.0, 1, 1, 1], "1 of 4 agents asks on and on"),
+        ([21.0, 21, 1, 1], "2 of 4 agents ask on and on"),
+        ([1.0, 1], "in the mean of 2 agents, with"),
+        ([1.0], "in the mean of 1 agent, with"),
+    ],
+)
+def test_numbers_and_their_nouns_agree(asked, words):
+    values = torch.zeros(len(asked))
+    item = Trained(
+        1.0, 10, values, torch.tensor(asked), np.ones((2, 3)), 0.5, np.ones(2), np.ones(2)
+    )
+    assert words in item.words()
+
+
+def test_how_many_questions_in_words():
+    stages = [stage.words().partition(":")[0] for stage in solve(questions=3)]
+    words = ["No question", "Up to 1 question", "Up to 2 questions", "Any number of questions"]
+    assert stages == words
+
+
+def test_the_critics_picture():
+    picture, b = MisledPicture(), np.array([0.1, 0.5, 0.9])
+    item = Misled(0.5, -0.1, 0.02, 1.5, b, np.array([0, 1, 0]))
+    assert item.words().startswith(
+        "With an error of -0.10 it loses 0.02 and asks 1.5 questions; cla"
+    )
+    endless = item._replace(fraction=1.0, error=0.2, lost=5e4, asked=5e5)
+    assert endless.words() == "With an error of +0.20 it asks on and on."
+    picture.restart("first")
+    empty = picture.png()
+    picture.add(item)
+    drawn = picture.png()
+    picture.add(endless)
+    (line,) = picture.lines[0]
+    assert [list(values) for values in line.get_data()] == [
+        [-0.1],
+        [0.02],
+    ]  # what never ends is off it
+    picture.restart("second")
+    assert len({empty, drawn, picture.png()}) == 3
+    assert [label for _, label, _ in picture.rows()] == ["second", "first"]
 
 
 # --- what agents do, with seeds that the lesson does not show ------------------------------------
 
 
+each_seed = pytest.mark.parametrize("seed", [11, 22, 33])  # 16 agents each
+
+
 @pytest.mark.hardening
-def test_agents_rank_as_what_they_see(agents):
-    ends = {sees: agents["learn_seeing"](sees, 16, 5)[1][-1].numpy() for sees in agents["best"]}
+@each_seed
+def test_agents_rank_as_what_they_see(agents, seed):
+    ends = {sees: agents["learn_seeing"](sees, 16, seed)[1][-1].numpy() for sees in agents["best"]}
     for worse in ("replies", "count", "last"):
         assert agents["permutation_test"](ends["belief"], ends[worse]) < 0.01
         assert ends["belief"].mean() > ends[worse].mean()
@@ -348,54 +466,63 @@ def test_agents_rank_as_what_they_see(agents):
     assert ends["last"].max() <= 0.3001 and ends["count"].max() < 0.389
 
 
-def losses_of(agents, name, **change):
-    *_, item = agents["learn"](agents[name], 16, 5, **change)
+def losses_of(agents, name, seed, **change):
+    *_, item = agents["learn"](agents[name], 16, seed, **change)
     table, b = agents["support_chat"](**agents[name])
     values, policies = agents["judge"](item.actor, table, agents["view"](b))
     asked = torch.stack([exact.occupancy(table, p, 1.0) @ p[:, 1] for p in policies])
     return (table.start @ exact.optimal_values(table, 1.0) - values).numpy(), asked.numpy()
 
 
+def losses_of_dials(agents, name, seed):
+    table, b = agents["support_chat"](**agents[name])
+    best, sure = table.start @ exact.optimal_values(table, 1.0), agents["certainty"](b)
+    pairs = zip(*agents["learn_dials"](agents[name], 16, seed=seed))
+    dial = [best - exact.objective(table, agents["dial_policy"](sure, *x), 1.0) for x in pairs]
+    return torch.stack(dial).numpy()
+
+
 @pytest.mark.hardening
-def test_buttons_dials_and_the_second_panel(agents):
+@each_seed
+def test_buttons_and_dials(agents, seed):
     for name in ("CLEAR", "VAGUE"):
-        buttons, _ = losses_of(agents, name)
-        table, b = agents["support_chat"](**agents[name])
-        pairs = zip(*agents["learn_dials"](agents[name], 16, seed=5))
-        best = table.start @ exact.optimal_values(table, 1.0)
-        sure = agents["certainty"](b)
-        dial = [best - exact.objective(table, agents["dial_policy"](sure, *x), 1.0) for x in pairs]
-        dial = torch.stack(dial).numpy()
-        if name == "CLEAR":
-            assert buttons.max() > 3 * np.median(buttons)  # the worst stop asking far too early
-        assert buttons.mean() < 0.05 and dial.min() > (0 if name == "CLEAR" else 0.03)
-        if name == "VAGUE":
-            assert (
-                agents["permutation_test"](buttons, dial) < 0.001
-                and dial.mean() > 3 * buttons.mean()
-            )
-    impatient, asked = losses_of(agents, "CLEAR", gamma=0.8)
-    assert ((impatient > 0.05) & (impatient < 0.12)).mean() > 0.7  # "most of them"
+        buttons, dial = losses_of(agents, name, seed)[0], losses_of_dials(agents, name, seed)
+        assert buttons.mean() < 0.04 and dial.min() > (0 if name == "CLEAR" else 0.0317)
+        if name == "CLEAR":  # which is better is undecided
+            assert dial.mean() < 0.04
+        else:
+            assert agents["permutation_test"](buttons, dial) < 0.001
+            assert dial.mean() > 3 * buttons.mean()
+
+
+@pytest.mark.hardening
+@each_seed
+def test_answers_of_the_panel_that_trains(agents, seed):
+    impatient, asked = losses_of(agents, "CLEAR", seed, gamma=0.8)
+    assert ((impatient > 0.05) & (impatient < 0.125)).mean() > 0.7  # "most of them"
     assert 0.05 < np.median(impatient) < 0.12 and 0.8 < np.median(asked) < 1.3
-    undecided, _ = losses_of(agents, "CLEAR", entropy_coef=0.3)
+    undecided, _ = losses_of(agents, "CLEAR", seed, entropy_coef=0.3)
     assert 0.2 < undecided.min() and undecided.max() < 0.28
     assert np.median(undecided) == pytest.approx(0.24, abs=0.01)
-    ruined, asked = losses_of(agents, "CLEAR", lr=0.2)
-    endless, always = asked > 20, abs(ruined - 0.387) < 0.01  # their split depends on the processor
-    assert endless.sum() >= 1 and always.sum() >= 4 and (endless | always).sum() >= 8
-    assert np.median(ruined) > 0.3
+    ruined, _ = losses_of(agents, "CLEAR", seed, lr=0.2)
+    always = abs(ruined - 0.387) < 0.01  # the split of the others depends on the processor
+    assert always.sum() >= 5 and np.median(ruined) == pytest.approx(0.387, abs=0.02)
+    assert (ruined > 0.05).sum() >= 13 and (ruined > 0.39).any()
 
 
 @pytest.mark.hardening
-def test_a_wrong_critic_does_harm_with_lambda_0_alone(agents):
-    lost = {}
-    for name in ("right", "+0.2 everywhere", "-0.5 everywhere"):
+@each_seed
+def test_a_wrong_critic_does_harm_with_lambda_0_alone(agents, seed):
+    lost, endless, small = {}, {}, agents["small"]
+    for error in (0.0, 0.2, -0.5):
         for lam in (0.0, 1.0):
-            policies = agents["learn_from"](agents["CRITICS"][name], lam, 16, seed=5)
-            lost[name, lam] = np.array([agents["lost_by"](p) for p in policies])
-    assert lost["+0.2 everywhere", 0.0].min() > 1
-    assert 0.15 < np.median(lost["-0.5 everywhere", 0.0]) < 0.27
-    test = agents["permutation_test"]
-    for name in ("+0.2 everywhere", "-0.5 everywhere"):
-        assert test(lost["right", 0.0], lost[name, 0.0]) < 0.001
-        assert np.median(lost[name, 1.0]) < 0.15
+            policies = agents["learn_from"](agents["small_truth"] + error, lam, 16, seed=seed)
+            lost[error, lam] = np.array([agents["lost_by"](p) for p in policies])
+            asked = [exact.occupancy(small, p, 1.0) @ p[:, 1] for p in policies]
+            endless[error, lam] = [float(n) > ON_AND_ON for n in asked]
+    assert all(endless[0.2, 0.0]) and lost[0.2, 0.0].min() > 10
+    assert not any(any(those) for at, those in endless.items() if at != (0.2, 0.0))
+    assert np.median(lost[-0.5, 0.0]) > 3 * np.median(lost[0.0, 0.0])
+    for error in (0.2, -0.5):
+        assert agents["permutation_test"](lost[0.0, 0.0], lost[error, 0.0]) < 0.001
+    assert all(np.median(lost[error, 1.0]) < 0.15 for error in (0.0, 0.2, -0.5))
