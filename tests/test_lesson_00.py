@@ -6,9 +6,10 @@ import sys
 import nbformat
 import pytest
 import torch
+from lesson_cells import Lesson
 
 from helpers.rollout import make_envs, play_episodes
-from helpers.training import CARTPOLE, a2c
+from helpers.training import CARTPOLE, a2c, evaluate
 
 
 @pytest.fixture
@@ -83,3 +84,26 @@ def test_short_sight_runs_off_the_track():
     last = rollout.observations[1:][rollout.terminated]
     assert len(last) > 100
     assert (last[:, 0].abs() > 2.4).float().mean() > 0.75
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("seed", [41, 42, 43])
+def test_slider_or_luck(seed):
+    """What the folded answers of the panel and of the section with 16 agents conclude."""
+    lesson = Lesson(0).run("cell-03", "cell-05", "cell-11")
+    ends, entropies = {}, {}
+    for name, change in lesson["SETTINGS"].items():
+        run = list(lesson["train"](agents=16, seed=seed, **change))
+        entropies[name] = torch.stack([progress.entropy for progress in run])
+        ends[name] = evaluate(run[-1].actor, "CartPole-v1", episodes=100, seed=1).mean(dim=1)
+    span = {name: returns.max() - returns.min() for name, returns in ends.items()}
+    assert set(sorted(span, key=span.get)[3:]) == {"gamma 0.5", "learning rate 1"}
+    assert (ends["as in the panel"] >= 475).all()
+    assert all((ends[name] < 475 / 4).all() for name in ("gamma 0", "learning rate 0.0001"))
+    short, huge = ends["gamma 0.5"], ends["learning rate 1"]
+    assert short.min() > 60 and short.max() > 2 * short.min()
+    assert (short < 475).sum() >= 12
+    assert (huge < 475 / 4).sum() > 8 and (huge < 15).any()
+    assert entropies["learning rate 1"][4].mean() < 0.2
+    assert entropies["learning rate 0.0001"].min() > 0.69
+    assert (entropies["gamma 0"][-1] < 0.5).any() and (ends["gamma 0"] < 15).any()
