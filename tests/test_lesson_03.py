@@ -10,7 +10,9 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from helpers import networks
 from helpers.valuegrid import Judged, ValueGrid
 
 PATH = Path(__file__).parent.parent / "notebooks" / "03_actor_critic.ipynb"
@@ -227,32 +229,111 @@ def test_the_picture_keeps_ghosts_and_says_when_it_diverged():
     assert lost.words().startswith("Diverged")
 
 
+SEED_SETS = [77, 1, 2]  # each of 16 agents, none of them the lesson's
+
+
 @pytest.mark.hardening
-def test_the_collapsed_answer_on_sixteen_other_agents(training):
+@pytest.mark.parametrize("seed", SEED_SETS)
+def test_the_collapsed_answer_on_sixteen_other_agents(training, seed):
     def end(**change):
-        (report,) = training["train"](agents=16, seed=77, every=800, **change)
+        (report,) = training["train"](agents=16, seed=seed, every=800, **change)
         return report, int((report.exact[:, 0] > report.best - 0.1 * abs(report.best)).sum())
 
     usual, arrived = end()
-    assert arrived >= 15 and usual.errors().mean() < 0.1
+    assert arrived >= 14 and usual.errors().mean() < 0.1
     fast, arrived = end(lr=0.01)
     assert arrived <= 2 and fast.exact[:, 0].mean() < -0.7 and fast.errors().mean() < 0.4
-    _, arrived = end(critic_rate=0.0)
-    assert arrived <= 2
+    alone, arrived = end(critic_rate=0.0)
+    assert arrived <= 2 and alone.exact[:, 0].mean() < -0.0965
+    assert nearer(alone.policy).mean() > 0.7
     quick, _ = end(critic_rate=10.0)
-    assert quick.errors().mean() > 5 * usual.errors().mean()
+    assert quick.errors().mean() > 2.5 * usual.errors().mean()
     impatient, arrived = end(gamma=0.5)
     assert arrived >= 14 and impatient.errors().mean() < 0.1
 
 
 @pytest.mark.hardening
-def test_actor_and_critic_chase_each_other_on_sixteen_other_agents(training):
-    reports = list(training["train"](agents=16, seed=78))
-    value = torch.stack([report.exact[:, 0].mean() for report in reports])
+@pytest.mark.parametrize("seed", SEED_SETS)
+def test_fast_agents_find_the_way_and_some_lose_it(training, seed):
+    reports = training["train"](agents=16, seed=seed, lr=0.01, every=40)
+    value = torch.stack([report.exact[:, 0] for report in reports])
+    assert 1 <= ((value.amax(0) > 0.75) & (value[-1] < 0.75)).sum() <= 10
+
+
+def nearer(policies):
+    """Whether the likeliest action leads nearer the goal: policies [K, 25, 4] -> [K, 24]."""
+    likeliest = policies.argmax(-1)[:, :24].tolist()
+    return torch.tensor(
+        [
+            [sum(walk((s % 5, s // 5), MOVES[a])[0]) > s % 5 + s // 5 for s, a in enumerate(row)]
+            for row in likeliest
+        ]
+    ).double()
+
+
+class Table(networks.Actor):
+    """A logit for each cell and action, in place of a network: no cell learns from another."""
+
+    def __init__(self, _state_dim, actions, *, hidden, **options):
+        super().__init__(25, actions, hidden=(), **options)
+
+    def forward(self, cells):
+        x, y = ((cells + 1) * 2).round().long().unbind(-1)
+        return super().forward(nn.functional.one_hot(x + 5 * y, 25).float()) - self.head.bias
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("seed", SEED_SETS)
+def test_without_a_critic_it_is_the_network_that_generalises(training, seed, monkeypatch):
+    monkeypatch.setattr(networks, "Actor", Table)
+    (end,) = training["train"](agents=16, seed=seed, every=800, critic_rate=0.0)
+    each = nearer(end.policy).mean(0)
+    beside_the_goal = [19, 23]
+    elsewhere = [cell for cell in range(24) if cell not in beside_the_goal]
+    assert each[beside_the_goal].min() > 0.9
+    assert each[elsewhere].mean() == pytest.approx(38 / 88, abs=0.12)  # blind: of 4 actions each
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("seed", SEED_SETS)
+def test_actor_and_critic_chase_each_other_on_eight_other_agents(training, seed):
+    reports = list(training["train"](agents=8, seed=seed))
+    value = torch.stack([report.exact[:, 0] for report in reports])
     error = torch.stack([report.errors().mean() for report in reports])
-    peak = value[:12].argmax()
-    assert value[peak] > 0.5 and value[peak:30].min() < -0.0965 and value[-1] > 0.8
-    assert error.argmax() < 30 and error[-1] < 0.1 * error.max()
+    mean, top = value.mean(1), int(value.mean(1)[:12].argmax())
+    worst = top + int(mean[top:30].argmin())
+    assert 0.65 < mean[top] < 0.85 and mean[worst] < mean[top] - 0.5
+    assert (value[top:30].amin(0) < -0.0965).sum() >= 2
+    assert mean[-1] > 0.5 and (value[-1] > 0.8).sum() >= 7
+    assert top <= error.argmax() <= worst and error[-1] < 0.1 * error.max()
+    low = reports[worst]
+    critic, truth = low.critic.mean(0), low.exact.mean(0)
+    assert critic[0] > truth[0] + 0.5 and critic[0] > max(critic[19], critic[23]) + 0.3
+    assert max(critic[19], critic[23]) < min(truth[19], truth[23])
+
+
+@pytest.mark.hardening
+def test_the_classic_critic_is_too_low_and_then_right():
+    lesson = run_cells(
+        "import matplotlib.pyplot",
+        "V_blind =",
+        "class Actor(nn",
+        "class Critic(nn",
+        "class ClassicAgent",
+        "def play",
+        "CELLS =",
+    )
+    found = []
+    for seed in range(32, 48):
+        agent = lesson["ClassicAgent"](state_dim=2, action_dim=4, seed=seed)
+        world = lesson["gymnasium"].make("GridWorld-v0")
+        for step in lesson["play"](agent, world, steps=1000, seed=seed):
+            if step in (250, 1000):
+                found.append([lesson["V_of"](agent)[0], agent.critic(lesson["CELLS"][0])])
+    early, late = torch.tensor(found).view(16, 2, 2).unbind(1)
+    assert 10 <= (early[:, 1] < early[:, 0]).sum()
+    assert 1 <= (early[:, 0] < -0.0965).sum() <= 7
+    assert ((late[:, 0] - late[:, 1]).abs() < 0.1).sum() >= 15 and late[:, 0].median() > 0.8
 
 
 @pytest.mark.hardening
@@ -273,6 +354,23 @@ def test_shared_or_separate_on_other_seeds():
         assert compare(best, searched[chosen]) > 0.05  # none of the others is better
         assert compare(worst, searched[chosen]) < 0.001
     assert compare(separate[0.05], shared[0.05, 0.5]) < 0.01
+
+
+@pytest.mark.hardening
+def test_with_its_own_settings_a_shared_body_is_as_good():
+    lesson = run_cells("import matplotlib.pyplot", "def mean_returns", "def permutation_test")
+    source = next(source for source in CODE if "def mean_returns" in source)
+    returns = {"separate": [], "shared": [], "tuned": []}
+    for seed in (100, 200, 300):
+        exec(source.replace("seed=2026", f"seed={seed}"), lesson)
+        returns["separate"].append(lesson["mean_returns"](lr=0.05))
+        returns["shared"].append(lesson["mean_returns"](lr=0.05, shared_body=True))
+        tuned = {"lr": 0.1, "shared_body": True, "value_coef": 0.05}
+        returns["tuned"].append(lesson["mean_returns"](**tuned))
+    compare = lesson["permutation_test"]
+    for separate, shared in zip(returns["separate"], returns["shared"]):
+        assert compare(separate, shared) < 0.01 and shared.mean() < separate.mean()
+    assert compare(*(np.concatenate(returns[side]) for side in ("separate", "tuned"))) > 0.05
 
 
 def test_the_permutation_test():
