@@ -194,11 +194,12 @@ class Panel:
     def trained(self):
         """Gamma of the run that is drawn now, as the table has it."""
         settings = self.root.locator("table td").nth(1)
-        return settings.count() and float(settings.text_content().split(",")[0].split()[-1])
+        found = settings.count() and re.search(r"discount gamma ([\d.]+)", settings.text_content())
+        return found and float(found[1])
 
     def says(self, bar):
         """Whether the run that is drawn now has the number that stands beside this slider."""
-        field = self.root.locator(".widget-hbox", has=bar).last.locator("input")
+        field = bar.locator("xpath=..").locator("input")
         setting = f"{bar.locator('label').text_content()} {field.input_value()}"
         return setting in self.root.locator("table td").nth(1).text_content().split(", ")
 
@@ -277,6 +278,18 @@ def errors_in_cells(page, path):
     assert all(cell.execution_count for cell in cells[: panel + 1])
     outputs = [output for cell in cells for output in cell.outputs]
     return [output.evalue for output in outputs if output.output_type == "error"]
+
+
+def test_a_cell_shows_nothing_before_it_has_run(lab):
+    page = lab("00_start_here.ipynb")
+    first = page.locator(".jp-CodeCell").first  # it says whether all is installed
+    placeholders = first.locator(".jp-Cell-outputWrapper .jp-PlaceholderText")
+    assert placeholders.count() == 1 and not placeholders.inner_text().strip()
+    assert page.locator(".jp-OutputArea-output:visible").count() == 0
+    first.locator(".jp-InputPrompt").click()
+    page.keyboard.press("Control+Enter")
+    first.locator(".jp-OutputArea-output", has_text="Everything is installed").wait_for()
+    assert page.locator(".jp-OutputArea-output:visible").count() == 1
 
 
 @pytest.mark.parametrize("path", CASES)
