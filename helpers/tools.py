@@ -193,7 +193,8 @@ def dates(text):
     text = text.lower()
     found = [_date(match) for match in DATE.finditer(text)]
     if len(found) >= 2:
-        return f"{abs((found[1] - found[0]).days)} days"
+        days = abs((found[1] - found[0]).days)
+        return f"{days} day{'s' * (days != 1)}"
     if found:
         return _from_one_date(found[0], DATE.sub(" ", text))
     month = re.search(rf"\b(?:(\d{{1,2}}) )?({MONTH})\b", text)

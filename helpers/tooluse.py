@@ -22,10 +22,17 @@ class ToolUse(NamedTuple):
             return "Diverged: the policy is no longer a number. Lower the learning rate."
         first = max(zip(self.shares.tolist(), NAMES))
         known = self.returns[~self.returns.isnan()]
-        earned = f"mean return {known.mean():.2f}, " if len(known) else ""
-        fixed = int((self.entropy < 1e-3).sum())
-        note = f" {fixed} of {len(self.entropy)} policies are deterministic." if fixed else ""
-        return f"Reward so far: {earned}called first most often: {first[1]} ({first[0]:.0%}).{note}"
+        earned = f"Mean return {known.mean():.2f}" if len(known) else "No episode has ended yet"
+        called = f"called first most often: {first[1]} ({first[0]:.0%})"
+        return f"{earned}; {called}; entropy {self.entropy.mean():.2f} nats.{self._note()}"
+
+    def _note(self):
+        fixed, count = int((self.entropy < 1e-3).sum()), len(self.entropy)
+        if not fixed:
+            return ""
+        if count == 1:
+            return " The policy is deterministic."
+        return f" {fixed} of {count} policies {'is' if fixed == 1 else 'are'} deterministic."
 
 
 class ToolPicture(RunPicture):

@@ -321,7 +321,7 @@ def _check_run(agents, seed, gamma, lr, envs, max_grad_norm):
 def _check_weights(entropy_coef, value_coef, critic_lr_scale, reward_scale):
     check_not_negative("entropy_coef", entropy_coef)
     check_not_negative("value_coef", value_coef)
-    check_positive("critic_lr_scale", critic_lr_scale)
+    check_not_negative("critic_lr_scale", critic_lr_scale)  # at 0 the critic stays as it is
     check_positive("reward_scale", reward_scale)
 
 

@@ -72,6 +72,26 @@ def losses_in_place(log_prob, value, right, cost):
     return value.detach() * log_prob, 0.5 * value**2
 
 
+def worth_by_cases(chance, cost, person_cost, gamma):
+    right = 1 - cost
+    wrong = -0.1 - cost + gamma * (1 - person_cost)
+    return chance * right + (1 - chance) * wrong
+
+
+def worth_by_expectation(chance, cost, person_cost, gamma):
+    outcomes = torch.tensor([1 - cost, -0.1 - cost + gamma * (1 - person_cost)])
+    return (torch.tensor([chance, 1 - chance]) * outcomes).sum()
+
+
+def worth(later):
+    """An attempt made of what the second call adds, a function of (chance, person_cost, gamma)."""
+
+    def attempt(chance, cost, person_cost, gamma):
+        return 1.1 * chance - 0.1 - cost + later(chance, person_cost, gamma)
+
+    return attempt
+
+
 def calls_where(reward, value, next_value, solved, over, gamma):
     return torch.where(over == 1, reward, reward + gamma * next_value) - value
 
@@ -94,6 +114,11 @@ RIGHT = {
         lambda policy, rewards: (policy * (rewards.amax(1, keepdim=True) - rewards)).sum(1).mean(),
     ],
     "outcome_losses": [losses_plain, losses_mse, losses(actor, critic)],
+    "worth_of_a_try": [
+        worth_by_cases,
+        worth_by_expectation,
+        worth(lambda p, person, gamma: (1 - p) * gamma * (1 - person)),
+    ],
     "repaired_advantages": [
         calls_where,
         calls_loop,
@@ -146,6 +171,40 @@ WRONG = {
         (lambda *case: sum(losses_plain(*case)), "a single number"),
         (losses_in_place, "changes its input value in place"),
         (losses(lambda p, v, r: -(r - v).detach() * p.exp(), critic), "expected"),
+    ],
+    "worth_of_a_try": [
+        (worth(lambda p, person, gamma: gamma * (1 - person)), "1 - chance"),
+        (worth(lambda p, person, gamma: p * gamma * (1 - person)), "not the right one"),
+        (worth(lambda p, person, gamma: (1 - p) * (1 - person)), "gamma is never used"),
+        (worth(lambda p, person, gamma: 0.0), "first call alone"),
+        (
+            worth(lambda p, person, gamma: (1 - p) * (gamma * (0.9 - person) + 0.1)),
+            "paid at once, with the wrong answer",
+        ),
+        (
+            lambda p, cost, person, gamma: gamma * worth_by_cases(p, cost, person, 1.0),
+            "discounts everything",
+        ),
+        (worth(lambda p, person, gamma: (1 - p) * gamma), "price is missing"),
+        (worth(lambda p, person, gamma: -(1 - p) * gamma * person), "also earns 1"),
+        (
+            worth(lambda p, person, gamma: (1 - p) * (0.1 + gamma * (1 - person))),
+            "-0.1, which is missing",
+        ),
+        (
+            lambda p, cost, person, gamma: worth_by_cases(p, 0.0, person, gamma),
+            "tool's cost is missing",
+        ),
+        (
+            lambda p, cost, person, gamma: worth_by_cases(p, p * cost, person, gamma),
+            "on a right answer only",
+        ),
+        (
+            lambda p, cost, person, gamma: worth_by_cases(p, (1 - p) * cost, person, gamma),
+            "on a wrong answer only",
+        ),
+        (lambda p, cost, person, gamma: worth_by_cases(p, -cost, person, gamma), "added"),
+        (worth(lambda p, person, gamma: (1 - p) * gamma**2 * (1 - person)), "expected"),
     ],
     "repaired_advantages": [
         (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import networks
+from helpers import checks, losses, networks
 from helpers.envs import tool_tasks
 from helpers.envs.tool_tasks import COSTS, NAMES, PERSON, task_set
 from helpers.errors import SlipError
@@ -24,6 +24,7 @@ from helpers.tooluse import ToolPicture, ToolUse
 PATH = Path(__file__).parent.parent / "notebooks" / "06_tool_using_agent.ipynb"
 CELLS = [c for c in nbformat.read(PATH, as_version=4).cells if c.cell_type == "code"]
 CODE = [cell.source for cell in CELLS]
+AGENT = ("class A2CAgent", "losses_of_outcome =", "class ToolSelectionAgent")
 PRINTED = "\n".join(output.get("text", "") for cell in CELLS for output in cell.outputs)
 
 
@@ -50,8 +51,10 @@ def lesson(*starts, **more):
         "ambiguous": np.char.endswith(held_out.kinds, "?"),
         **more,
     }
-    starts = ("class ToolSelectionAgent", "PLAIN =", "SETTINGS =", *starts)
-    return run_cells("import matplotlib.pyplot", "NAMES, COSTS =", *starts, **names)
+    starts = (*AGENT, "PLAIN =", "SETTINGS =", *starts)
+    return run_cells(
+        "import matplotlib.pyplot", "NAMES, COSTS =", "def outcome_losses", *starts, **names
+    )
 
 
 # --- exact numbers -------------------------------------------------------------------------------
@@ -127,19 +130,61 @@ def test_what_the_bug_teaches():
 
 
 def test_gamma_leaves_no_trace_with_one_call():
-    names = lesson("myopic.actor")
-    assert torch.equal(names["myopic"].actor.head.weight, names["farsighted"].actor.head.weight)
+    gamma_matters = lesson("def gamma_matters")["gamma_matters"]
+    assert gamma_matters(retry=True) and not gamma_matters(retry=False)
 
 
 def test_the_agent_of_the_lesson_is_the_packages():
     names = lesson("outcome = Rollout")
-    assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(names["ours"], names["theirs"]))
+    ours, weights = names["ours"], names["weights"]
+    for other in (names["base"].actor, names["base"].critic), (names["actor"], names["critic"]):
+        assert torch.allclose(ours, weights(*other), atol=1e-6)
     agent = names["ToolSelectionAgent"](6)
+    assert not torch.allclose(ours, weights(agent.actor, agent.critic), atol=1e-3)  # it learned
     before = agent.actor(names["X"][0]).softmax(-1)[2].item()
     for _ in range(20):
-        agent.learn_from_outcome(names["X"][0], 2, 0.96)
+        agent.learn_from_outcome(names["X"][0], 2, success=True)
     assert agent.actor(names["X"][0]).softmax(-1)[2] > before
     assert {agent.choose_tool(names["X"][n]) for n in range(300)} == set(range(6))
+
+
+def agent_with(outcome_losses):
+    """The lesson's agent, and the losses that it uses, where the learner wrote these."""
+    more = {"checks": checks, "losses": losses, "networks": networks, "COSTS": COSTS}
+    names = run_cells(*AGENT, outcome_losses=outcome_losses, torch=torch, **more)
+    return names["ToolSelectionAgent"](6), names["losses_of_outcome"]
+
+
+def test_the_learners_own_losses_train_the_agent(capsys):
+    def mine(log_prob, value, right, cost):
+        asked.append((right, cost))
+        advantage = (1.1 if right else 0.0) - 0.1 - cost - value
+        return [-log_prob * advantage.detach(), advantage.square() / 2]
+
+    asked = []
+    agent, used = agent_with(mine)
+    assert used is mine and "your own function of exercise 6.2" in capsys.readouterr().out
+    asked.clear()
+    task = torch.from_numpy(tool_tasks.embed(["What is 3 plus 4?"])[0])
+    before = agent.actor(task)
+    agent.learn_from_outcome(task, tool_used=5, success=False)
+    assert asked == [(False, 0.5)] and not torch.equal(agent.actor(task), before)
+
+
+def test_losses_that_fail_their_check_train_nobody(capsys):
+    _, used = agent_with(lambda log_prob, value, right, cost: (value, value))
+    assert used is checks.outcome_losses.solution
+    assert "our function of exercise 6.2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.27, 0.29, 1.0])
+def test_a_try_is_worth_what_its_two_calls_are(gamma):
+    """Against all orders of the same two tools; and where it begins to pay."""
+    tasks = task_set(held_out=True)
+    n = tasks.kinds.index("date or sum?")
+    two = play_in_order(tasks.meanings[n], tasks.right[n], [0, PERSON], gamma)
+    assert checks.worth_of_a_try.solution(0.5, 0.02, 0.5, gamma) == pytest.approx(two)
+    assert (two > 0.5) == (gamma > 0.28)
 
 
 # --- the task box --------------------------------------------------------------------------------
@@ -229,7 +274,9 @@ def test_the_box_wants_a_fitting_actor():
 
 @pytest.fixture(scope="module")
 def panel():
-    names = lesson("from helpers.training import evaluate", "from helpers.tooluse", "def train(")
+    names = lesson(
+        "from helpers.training import evaluate", "GROUPS =", "from helpers.tooluse", "def train("
+    )
     names["SEVERAL"]["total_steps"] = 1280
     return names
 
@@ -275,9 +322,13 @@ def test_the_picture_keeps_ghosts_and_says_what_went_wrong():
     picture.restart("next")
     assert [row[1] for row in picture.rows()][1] == "run 4"
     assert picture.rows()[0][2] == "Starting."
-    assert "mean return 0.60" in tool_use().words() and "calculator (50%)" in tool_use().words()
+    assert "Mean return 0.60" in tool_use().words() and "calculator (50%)" in tool_use().words()
+    assert "entropy 1.00 nats." in tool_use().words()
     assert tool_use(shares=(math.nan,) * 6).words().startswith("Diverged")
     assert "2 of 2 policies are deterministic" in tool_use(entropy=0.0).words()
+    one_of_two = tool_use()._replace(entropy=torch.tensor([0.0, 1.0]))
+    assert "1 of 2 policies is deterministic" in one_of_two.words()
+    assert "The policy is deterministic" in tool_use()._replace(entropy=torch.zeros(1)).words()
 
 
 # --- what the collapsed answers and the prose say, on other agents -------------------------------
@@ -288,6 +339,7 @@ def full():
     return lesson(
         "def judge",
         "from helpers.training import evaluate",
+        "GROUPS =",
         "def serve",
         "from helpers.tooluse",
         "def train(",
@@ -295,10 +347,14 @@ def full():
     )
 
 
+SETS = pytest.mark.parametrize("seed", [77, 78, 79])  # three sets of agents, none the lesson's
+
+
 @pytest.mark.hardening
-def test_the_collapsed_answers_on_sixteen_other_agents(full):
+@SETS
+def test_the_collapsed_answers_on_sixteen_other_agents(full, seed):
     def end(**change):
-        *_, item = full["train"](agents=16, seed=77, **change)
+        *_, item = full["train"](agents=16, seed=seed, **change)
         return item
 
     usual, hurry = end(), end(gamma=0.0)
@@ -310,15 +366,8 @@ def test_the_collapsed_answers_on_sixteen_other_agents(full):
     assert dear_once.shares[PERSON] < 0.02 and dear.returns.mean() < usual.returns.mean()
     fast, slow = end(lr=1.0), end(lr=0.003)
     assert fast.entropy.mean() < 0.1
-    assert fast.returns.mean() < usual.returns.mean() - 0.3
+    assert fast.returns.mean() < usual.returns.mean() - 0.2
     assert slow.entropy.mean() > 1.5 and (slow.shares < 0.3).all()
-
-
-@pytest.mark.hardening
-def test_reading_pays_and_labels_pay_more_on_other_agents(full):
-    *_, report = full["a2c"]("ToolTasks-v0", agents=16, seed=78, **full["SETTINGS"])
-    earned, accuracy = full["judge"](report.actor)
-    assert (earned > 0.55).all() and (earned < 0.73).all() and accuracy.mean() > 0.7
 
 
 def printed(pattern):
@@ -327,50 +376,133 @@ def printed(pattern):
     return float(number)
 
 
+@pytest.fixture(scope="module", params=[78, 3001, 3002])
+def readers(request, full):
+    """Sixteen agents trained as in section 5: rewards, accuracies, policies [16, N, tools], actor."""
+    *_, report = full["a2c"]("ToolTasks-v0", agents=16, seed=request.param, **full["SETTINGS"])
+    policy = report.actor(full["X"].expand(16, -1, -1)).softmax(-1).detach()
+    return *full["judge"](report.actor), policy, report.actor
+
+
 @pytest.mark.hardening
-def test_notes_earn_more_than_any_of_the_agents_with_sixteen_other_seeds():
+def test_reading_pays_and_labels_pay_more(readers):
+    earned, accuracy, *_ = readers
+    labels = [printed(rf" {count} labels: earned (.*),") for count in (30, 100, 300, 1000, 3000)]
+    assert (earned > 0.5).all() and (earned < labels[2]).all() and accuracy.mean() > 0.7
+    worth = math.exp(np.interp(earned.mean(), labels, np.log([30, 100, 300, 1000, 3000])))
+    assert round(worth, -2) == 200  # so a hundred rewards a label
+
+
+@pytest.mark.hardening
+def test_where_it_goes_wrong(readers):
+    _, _, policy, _ = readers
+    tasks = task_set(held_out=True)
+    kinds, rewards = np.array(tasks.kinds), tool_tasks.expected_rewards(tasks)
+    hits = (policy.argmax(-1).numpy() == rewards.argmax(1)).mean(0)
+    gaps = rewards.max(1) - (policy.mean(0).numpy() * rewards).sum(1)
+    names = sorted(set(kinds), key=lambda kind: hits[kinds == kind].mean())[:7]
+    assert {"date or sum?", "units", "memory", "weekday", "taste", "capital"} <= set(names)
+    regrets = {name: gaps[kinds == name].mean() for name in names}
+    assert regrets["date or sum?"] < 0.07 and min(regrets, key=regrets.get) == "date or sum?"
+    assert all(regrets[name] > 0.15 for name in ("units", "memory", "weekday", "taste", "capital"))
+
+    def share(start, tool):
+        asked = np.char.startswith(tasks.texts, start)
+        return policy[:, asked, NAMES.index(tool)].mean().item()
+
+    assert share("Where have you put", "table") > 0.45 > share("Where have you put", "person")
+    assert share("Tell me the weekday", "calculator") > 0.3
+    assert share("Which city governs", "person") > 0.5 > 0.3 > share("Which city governs", "table")
+
+
+@pytest.mark.hardening
+def test_some_agents_never_find_the_converter(readers):
+    training = task_set()
+    kinds, at_best = np.array(training.kinds), tool_tasks.expected_rewards(training).argmax(1)
+
+    def shares(kind):
+        """Of each agent, how often it calls the best tool for this kind, in training phrasings."""
+        of_kind = np.flatnonzero(kinds == kind)[:300]
+        seen = torch.from_numpy(training.embeddings[of_kind]).expand(16, -1, -1)
+        policy = readers[3](seen).softmax(-1).detach()
+        best = torch.from_numpy(at_best[of_kind])[None, :, None].expand(16, -1, 1)
+        return policy.gather(-1, best).mean((1, 2))
+
+    units = shares("units")
+    assert 2 <= (units < 0.1).sum() <= 10 and (units > 0.7).sum() >= 5
+    assert all((shares(kind) > 0.9).all() for kind in ("memory", "taste", "reverse"))
+    assert all((shares(kind) > 0.8).sum() >= 14 for kind in ("weekday", "sum", "days between"))
+    right = tool_tasks.chances(training).mean(0)
+    assert right[1] == pytest.approx(1 / 18, abs=0.003)
+    assert right[[0, 2, 3, 4]].min() > 2 * right[1]
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("first", [100, 200, 300])
+def test_notes_earn_more_than_any_of_the_agents_with_sixteen_other_seeds(first):
     names = lesson("def keep_notes", training=task_set())
-    earned = np.array([names["keep_notes"](20_000, seed)[0] for seed in range(100, 116)])
+    earned = np.array([names["keep_notes"](20_000, s)[0] for s in range(first, first + 16)])
     assert earned.min() > max(0.74, printed(r"the best of our agents (.*)"))
     assert earned.mean() > printed(r"1000 labels: earned (.*),")  # at most 20 rewards a label
 
 
 @pytest.mark.hardening
-def test_the_three_groups_on_sixteen_other_agents(full):
-    returns, colleague = {}, {}
-    for name, changes in full["GROUPS"].items():
-        runs = [full["serve"](seed=seed, **changes) for seed in (79, 80)]
-        returns[name], colleague[name] = (np.concatenate(x) for x in list(zip(*runs))[:2])
-    p = full["permutation_test"]
-    for other in ("in a hurry", "critic asleep"):
-        assert returns["patient"].mean() > returns[other].mean()
-        assert p(returns["patient"], returns[other]) < 0.01
-        assert colleague["patient"].mean() < 0.2 < 0.4 < colleague[other].mean()
-    assert p(returns["in a hurry"], returns["critic asleep"]) > 0.05
+@pytest.mark.parametrize("seed", [3001, 3002, 3003])
+def test_who_does_not_know_the_price_always_asks(full, seed):
+    free = {"env_options": {"person_cost": 0.0}, "total_steps": 20_000}
+    *_, report = full["a2c"]("ToolTasks-v0", agents=8, seed=seed, **{**full["SETTINGS"], **free})
+    policy = report.actor(full["X"].expand(8, -1, -1)).softmax(-1)
+    assert policy[..., PERSON].mean() > 0.95
+    assert full["judge"](report.actor)[0].max() < printed(r"knew the price earn (\S*) to")
 
 
 @pytest.mark.hardening
-def test_the_classic_agent_falls_for_the_person_on_other_seeds():
+@SETS
+def test_the_three_groups_on_sixteen_other_agents(full, seed):
+    groups = {name: full["serve"](seed=seed, **changes) for name, changes in full["GROUPS"].items()}
+    returns = {name: group[0] for name, group in groups.items()}
+    patient, others = returns["patient"], ("in a hurry", "critic asleep")
+    for other in others:
+        assert full["permutation_test"](patient, returns[other]) < 0.01
+        assert groups["patient"][1].mean() < 0.2 < 0.4 < groups[other][1].mean()
+    hurry, asleep = (returns[other].mean() for other in others)
+    assert patient.mean() > max(hurry, asleep) + 0.02
+    assert abs(hurry - asleep) < 0.6 * (patient.mean() - min(hurry, asleep))
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("first", [11, 15, 19])
+def test_the_classic_agent_falls_for_the_person_on_other_seeds(first):
     names = lesson("import gymnasium", "def work")
-    for seed in (11, 12, 13, 14):
-        agent = names["ToolSelectionAgent"](6, lr=0.001, seed=seed)
-        names["work"](agent, 2500, seed=seed)
-        policy = agent.actor(names["X"]).softmax(-1)
-        assert policy[:, PERSON].mean() > 0.5
-        assert (policy.argmax(1) == PERSON).float().mean() > 0.95
+    X, R = names["X"], torch.from_numpy(names["R"])
+    learned = []
+    for seed in range(first, first + 4):
+        slow, fast = (names["ToolSelectionAgent"](6, lr=lr, seed=seed) for lr in (0.001, 0.01))
+        days = [names["work"](agent, 2500, seed=seed) for agent in (slow, fast)]
+        assert days[1][-1000:].mean() > days[0][-1000:].mean() > names["R"].mean() + 0.1
+        for agent, share in ((slow, 0.95), (fast, 0.5)):
+            favourite = agent.actor(X).argmax(1)
+            assert (favourite == PERSON).float().mean() > share
+        names["work"](fast, 2500, seed=seed + 1000)
+        policy = fast.actor(X).softmax(-1)
+        assert policy[:, PERSON].mean() > 0.35  # most still ask
+        learned.append((policy * R).sum(1).mean().item() > 0.53)
+    assert sum(learned) >= 3  # one in twelve learns nothing but to ask
 
 
 @pytest.mark.hardening
-def test_the_wrong_pay_on_sixteen_other_agents():
-    names = lesson("from helpers.rollout import collect", "def learn(")
-    for start in (3, 4):
-        options = {"hidden": (), "agents": 8, "generator": torch.Generator().manual_seed(start)}
-        actor, critic = networks.Actor(512, 6, **options), networks.Critic(512, **options)
-        optimiser = networks.make_optimiser(actor, critic, lr=0.1)
-        *_, honest = names["learn"]("right", actor, critic, optimiser, seed=start)
-        *_, hacked = names["learn"]("answered", actor, critic, optimiser, seed=start)
-        tasks = names["held_out"]
-        measured = tasks.answered * 1.1 - 0.1 - COSTS
-        score = lambda policy, table: (policy * table).sum(-1).mean(-1)  # noqa: E731
-        assert (score(hacked, measured) > score(honest, measured) + 0.1).all()
-        assert (score(hacked, names["R"]) < score(honest, names["R"]) - 0.1).all()
+@pytest.mark.parametrize("start", [3, 4, 5])
+def test_the_wrong_pay_on_other_agents(start):
+    names = lesson("def gamma_matters", "UPDATE =", "def learn(pay")
+    options = {"hidden": (), "agents": 8, "generator": torch.Generator().manual_seed(start)}
+    actor, critic = networks.Actor(512, 6, **options), networks.Critic(512, **options)
+    optimiser = networks.make_optimiser(actor, critic, lr=0.1)
+    *_, honest = names["learn"]("right", actor, critic, optimiser, seed=start)
+    *_, hacked = names["learn"]("answered", actor, critic, optimiser, seed=start)
+    tasks = names["held_out"]
+    measured = tasks.answered * 1.1 - 0.1 - COSTS
+    score = lambda policy, table: (policy * table).sum(-1).mean(-1)  # noqa: E731
+    assert (score(hacked, measured) > score(honest, measured) + 0.1).all()
+    assert (score(hacked, names["R"]) < score(honest, names["R"]) - 0.1).all()
+    assert score(hacked, names["R"]).mean() < 0.4
+    assert hacked[..., NAMES.index("wordplay")].mean() > 0.6

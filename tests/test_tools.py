@@ -179,6 +179,7 @@ def test_dates_against_numpys_calendar():
     assert dates("31 February") == "Sorry, February has no day 31."
     assert "the year" in dates("3 May")
     assert dates("How long is March?") == "31 days" and dates("february") == "28 days"
+    assert dates("From 1 May 2020 to 2 May 2020?") == "1 day"
     assert "further than" in dates("900000 weeks after 1 January 2000")
 
 

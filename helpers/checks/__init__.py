@@ -10,7 +10,12 @@ from helpers.checks.lesson_02 import discounted_returns, reinforce_loss, repaire
 from helpers.checks.lesson_03 import actor_critic_losses, td_error, undetached
 from helpers.checks.lesson_04 import generalised_advantages, masked_policy_loss, repaired_gae
 from helpers.checks.lesson_05 import entropy_gradient, repaired_bonus, soft_optimal
-from helpers.checks.lesson_06 import outcome_losses, regret, repaired_advantages
+from helpers.checks.lesson_06 import (
+    outcome_losses,
+    regret,
+    repaired_advantages,
+    worth_of_a_try,
+)
 from helpers.checks.lesson_07 import (
     agent_loss,
     arrival_times,
@@ -50,5 +55,6 @@ __all__ = [
     "totals_per_environment",
     "undetached",
     "updated_belief",
+    "worth_of_a_try",
     "yours_or",
 ]

@@ -1,4 +1,4 @@
-"""The checks of lesson 06: regret, the two losses of an outcome, and a planted bug."""
+"""The checks of lesson 06: regret, an outcome's losses, the worth of a try, a planted bug."""
 
 import torch
 
@@ -162,6 +162,85 @@ outcome_losses = Check(
 )
 
 
+def _try(chance, cost, person_cost, gamma):
+    after = 1.0 - person_cost
+    return chance * 1.0 + (1 - chance) * (-0.1 + gamma * after) - cost
+
+
+def _draw_try(rng):
+    return {
+        "chance": round(rng.uniform(0.1, 0.9), 1),
+        "cost": round(rng.uniform(0.1, 0.3), 2),
+        "person_cost": round(rng.uniform(0.4, 0.8), 1),
+        "gamma": round(rng.uniform(0.3, 0.9), 1),
+    }
+
+
+worth_of_a_try = Check(
+    "6.3",
+    solution=_try,
+    example={"chance": 0.6, "cost": 0.2, "person_cost": 0.5, "gamma": 0.8},
+    draw=_draw_try,
+    mistakes=[
+        (
+            lambda p, cost, person, gamma: p - 0.1 * (1 - p) - cost + gamma * (1 - person),
+            "You count the person's call always, but it only follows a wrong answer: weigh it with "
+            "1 - chance.",
+        ),
+        (
+            lambda p, cost, person, gamma: p * (1 + gamma * (1 - person)) - 0.1 * (1 - p) - cost,
+            "The person's call has the wrong weight: it follows the wrong answer, not the right one.",
+        ),
+        (
+            lambda p, cost, person, gamma: _try(p, cost, person, 1.0),
+            "gamma is never used: the person's call comes one step later.",
+        ),
+        (
+            lambda p, cost, person, gamma: _try(p, cost, person, 0.0),
+            "That is the worth of the first call alone: after a wrong answer the request stays, and "
+            "the person's call follows.",
+        ),
+        (
+            lambda p, cost, person, gamma: p + (1 - p) * gamma * (-0.1 + 1 - person) - cost,
+            "The -0.1 is paid at once, with the wrong answer: discount the person's call alone.",
+        ),
+        (
+            lambda p, cost, person, gamma: gamma * _try(p, cost, person, 1.0),
+            "gamma discounts everything here, but the first call is paid at once: only the person's "
+            "call comes a step later.",
+        ),
+        (
+            lambda p, cost, person, gamma: _try(p, cost, 0.0, gamma),
+            "The person's price is missing: their call earns 1 minus person_cost.",
+        ),
+        (
+            lambda p, cost, person, gamma: p + (1 - p) * (-0.1 - gamma * person) - cost,
+            "The person's call only costs here, but it also earns 1, for the person is right.",
+        ),
+        (
+            lambda p, cost, person, gamma: _try(p, cost, person, gamma) + 0.1 * (1 - p),
+            "A wrong answer earns -0.1, which is missing.",
+        ),
+        (
+            lambda p, cost, person, gamma: _try(p, 0.0, person, gamma),
+            "The tool's cost is missing.",
+        ),
+        (
+            lambda p, cost, person, gamma: _try(p, p * cost, person, gamma),
+            "The cost is charged on a right answer only: a tool is paid for being called.",
+        ),
+        (
+            lambda p, cost, person, gamma: _try(p, (1 - p) * cost, person, gamma),
+            "The cost is charged on a wrong answer only: a tool is paid for being called.",
+        ),
+        (
+            lambda p, cost, person, gamma: _try(p, -cost, person, gamma),
+            "The cost is added: it has to be taken away.",
+        ),
+    ],
+)
+
+
 def _advantages(reward, value, next_value, solved, over, gamma):
     return reward + gamma * next_value * (1 - over) - value
 
@@ -182,7 +261,7 @@ def _draw_calls(rng):
 
 
 repaired_advantages = Check(
-    "6.3",
+    "6.4",
     solution=_advantages,
     example={
         "reward": torch.tensor([0.9, -0.2, -0.2]),
