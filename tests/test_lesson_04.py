@@ -1,6 +1,10 @@
 """Lesson 04: each of its numbers by a second way that shares no code with the lesson's."""
 
 import ast
+import contextlib
+import copy
+import io
+import itertools
 import math
 import random
 from fractions import Fraction
@@ -10,10 +14,13 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 from lesson_cells import Lesson
 
 from helpers import training
-from helpers.training import CARTPOLE, a2c, evaluate
+from helpers.networks import Actor, Critic, make_optimiser
+from helpers.rollout import collect, make_envs
+from helpers.training import CARTPOLE, a2c, a2c_update, evaluate
 
 LESSON = Lesson(4)
 GRID = ("imports", "n-step-package", "grid", "question", "walker")
@@ -287,39 +294,118 @@ def test_the_suspects_advantages_are_not_centred():
 def test_the_whole_algorithm_fits_into_forty_lines():
     source = LESSON.cells["whole"].source
     assert sum(1 for line in source.splitlines() if line.strip()) <= 40
-    assert len(ast.parse(source).body) == 1
+    assert len(ast.parse(source).body) == 2  # one update, and the run
 
 
-@pytest.mark.parametrize(
-    ("seed", "change"),
-    [(0, {}), (3, {"lam": 0.9, "gamma": 0.97}), (5, {"envs": 8, "rollout_steps": 16, "lr": 0.01})],
-)
-def test_the_cell_and_the_package_give_the_same_numbers(seed, change):
-    settings = {**CARTPOLE, "total_steps": 20_000, **change}
-    by_hand = list(run_cells(*WHOLE)["a2c_by_hand"](seed, SimpleNamespace(**settings)))
-    by_package = [
-        (p.policy_loss.item(), p.value_loss.item())
-        for p in a2c("CartPole-v1", agents=1, seed=seed, **settings)
-    ]
-    assert len(by_hand) == len(by_package) >= 10
-    assert np.allclose(by_hand, by_package, rtol=1e-5, atol=1e-7)
+def copies():
+    """Fresh networks and the settings of the whole algorithm's cell."""
+    s, generator = SimpleNamespace(**CARTPOLE), torch.Generator().manual_seed(3)
+    actor = Actor(4, 2, hidden=s.hidden, generator=generator)
+    return s, actor, Critic(4, hidden=s.hidden, generator=generator)
 
 
-def test_a_changed_cell_gives_other_numbers():
-    """That the comparison can fail: without the mask, or with another seed."""
-    settings = {**CARTPOLE, "total_steps": 20_000}
-    names = run_cells(*WHOLE)
-    by_hand = list(names["a2c_by_hand"](0, SimpleNamespace(**settings)))
-    others = [list(names["a2c_by_hand"](1, SimpleNamespace(**settings)))]
-    exec(LESSON.cells["whole"].source.replace("valids)", "torch.ones_like(valids))"), names)
-    others.append(list(names["a2c_by_hand"](0, SimpleNamespace(**settings))))
-    for other in others:
-        assert not np.allclose(by_hand, other, rtol=1e-5, atol=1e-7)
+def far(ours, others):
+    """The largest distance of two networks' weights."""
+    pairs = zip(ours.parameters(), others.parameters(), strict=True)
+    return max((a - b).abs().max().item() for a, b in pairs)
 
 
-def test_the_stored_runs_agree_and_solve():
-    assert "all losses agree: True" in LESSON.said("same-numbers")
+@pytest.mark.parametrize("change", [{}, {"lam": 0.9, "gamma": 0.97}, {"reward_scale": 1.0}])
+def test_one_update_of_the_cell_is_the_packages(change):
+    """The cell's whole first rounds, replayed: what it recorded, and its falling rate."""
+    names, records = run_cells(*WHOLE), []
+    learn, settings = names["learn"], SimpleNamespace(**{**CARTPOLE, **change})
+
+    def recording(actor, critic, optimiser, glimpse, s):
+        before = copy.deepcopy((actor, critic))
+        rates = [group["lr"] for group in optimiser.param_groups]
+        losses = learn(actor, critic, optimiser, glimpse, s)
+        records.append((before, rates, glimpse, losses, copy.deepcopy((actor, critic))))
+        return losses
+
+    names["learn"] = recording
+    for _ in itertools.islice(names["a2c_by_hand"](3, settings), 3):
+        pass
+    (before, _, glimpse, by_hand, after), *_ = records
+    optimiser = make_optimiser(*before, lr=0.025, critic_lr_scale=2.0)
+    options = {"gamma": settings.gamma, "lam": settings.lam, "normalise_advantages": True}
+    options |= {"entropy_coef": 0.0, "value_coef": 0.5, "max_grad_norm": 0.5}
+    scale = settings.reward_scale
+    policy, value, _ = a2c_update(*before, optimiser, glimpse, reward_scale=scale, **options)
+    assert by_hand == pytest.approx((policy.item(), value.item()), abs=1e-5)
+    assert max(map(far, before, after)) < 1e-4
+    falling = [(0.025 * (1 - update / 98), 0.05 * (1 - update / 98)) for update in range(3)]
+    assert [tuple(rates) for _, rates, *_ in records] == [pytest.approx(pair) for pair in falling]
+
+
+def test_the_cell_records_what_collect_records():
+    names, seen = run_cells(*WHOLE), []
+
+    def learn(_actor, _critic, optimiser, glimpse, _s):
+        seen.append(glimpse)
+        optimiser.step()  # without gradients: it changes nothing
+
+    names["learn"] = learn
+    s, actor, _ = copies()
+    for _ in itertools.islice(names["a2c_by_hand"](3, s), 2):
+        pass
+    generator = torch.Generator().manual_seed(3)
+    (
+        Actor(4, 2, hidden=s.hidden, generator=generator),
+        Critic(4, hidden=s.hidden, generator=generator),
+    )
+    worlds = make_envs("CartPole-v1", s.envs)
+    glimpses = collect(worlds, actor, steps=s.rollout_steps, seed=3, generator=generator)
+    for ours, theirs in zip(seen, itertools.islice(glimpses, 2), strict=True):
+        for name in ("observations", "actions", "rewards", "terminated", "truncated", "valid"):
+            a, b = getattr(ours, name), getattr(theirs, name)
+            assert a.dtype == b.dtype and torch.equal(a, b), name
+        assert not ours.valid.all()
+
+
+WRONG = {
+    "no mask": ("glimpse.valid", "torch.ones_like(glimpse.valid)"),
+    "not normalised": ("losses.normalise(A, valid)", "A"),
+    "rewards not scaled": (" * s.reward_scale", ""),
+    "TD errors for a target": ("A + values[:-1]", "A"),
+    "a truncated step for a terminated one": (
+        "glimpse.terminated, glimpse.truncated",
+        "glimpse.truncated, glimpse.terminated",
+    ),
+    "not clipped": ("    clip_gradients(optimiser, 0.5)\n", ""),
+    "the critic's loss counts in full": ("0.5 * value", "1.5 * value"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_changed_cell_does_not_agree(wrong):
+    """That the lesson's comparison can fail."""
+    source = LESSON.cells["whole"].source
+    assert source.count(WRONG[wrong][0]) == 1
+    names = run_cells(*WHOLE, "settings", "recorded")
+    exec(source.replace(*WRONG[wrong]), names)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(LESSON.cells["one-update"].source, names)
+    assert "False" in printed.getvalue()
+
+
+def test_the_stored_update_agrees_and_the_stored_agents_solve():
+    assert LESSON.said("one-update") == "losses agree: True\nweights agree: True\n"
     assert "8 of 8 agents solve" in LESSON.said("eight")
+    assert float(LESSON.said("learns").split()[-1]) >= 475
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("first", [100, 200, 300])
+def test_the_cell_learns_as_the_package_does(first):
+    """16 agents each; the package's have other seeds, and train side by side."""
+    by_hand, s = run_cells(*WHOLE)["a2c_by_hand"], SimpleNamespace(**CARTPOLE)
+    count = 0
+    for seed in range(first, first + 16):
+        *_, actor = by_hand(seed, s)
+        count += evaluate(actor, "CartPole-v1", seed=seed + 1).mean() >= 475
+    assert count >= 14 and solved(first) >= 14
 
 
 # --- the panel and the table ---------------------------------------------------------------------
@@ -332,7 +418,7 @@ def panel_train():
 @pytest.mark.parametrize("envs", [8, 16, 32, 64, 128, 256])
 @pytest.mark.parametrize(("gamma", "lr", "lam"), [(0.0, 1e-4, 0.0), (1.0, 1.0, 1.0)])
 def test_every_end_of_the_sliders_trains_on_2048_steps(envs, gamma, lr, lam):
-    run = panel_train()(gamma=gamma, lr=lr, lam=lam, envs=envs, agents=1)
+    run = panel_train()(gamma=gamma, lr=lr, lam=lam, envs=envs, agents=1, seed=3)
     first, second = next(run), next(run)
     assert (first.steps, second.steps) == (2048, 4096)
     assert first.fraction == pytest.approx(1 / 98)
@@ -346,8 +432,10 @@ def p_value():
 
 def test_the_permutation_test_on_known_cases():
     a = torch.arange(8.0)
-    assert p_value()(a, a + 100) == pytest.approx(2 / math.comb(16, 8))
+    assert p_value()(a, a + 100) == pytest.approx(2 / math.comb(16, 8), abs=3e-4)
     assert p_value()(a, a.clone()) == 1
+    far = torch.arange(16.0)
+    assert p_value()(far, far + 100) == 1 / 20_001  # no split at random comes near
 
 
 def test_the_permutation_test_against_random_shuffles():
@@ -360,14 +448,54 @@ def test_the_permutation_test_against_random_shuffles():
     assert p_value()(torch.tensor(a), torch.tensor(b)) == pytest.approx(share, abs=0.012)
 
 
+def test_the_three_verdicts():
+    verdict = run_cells("imports", "permutation-test")["verdict"]
+    assert [verdict(p, "worse") for p in (0.0, 0.019)] == ["worse"] * 2
+    assert [verdict(p, "worse") for p in (0.021, 0.05, 0.19)] == ["undecided"] * 3
+    assert verdict(0.21, "worse") == "no difference shown"
+
+
 def test_the_stored_verdicts_are_those_that_the_text_reads_out():
     verdicts = {
         line.split()[1]: line.split("  ")[-1].strip() for line in LESSON.said("table").splitlines()
     }
-    assert verdicts.pop("envs") == "better"
-    assert verdicts.pop("lr") == "worse"
     verdicts.pop("entries")
-    assert len(verdicts) == 6 and set(verdicts.values()) == {"no difference shown"}
+    assert len(verdicts) == 8
+    assert verdicts["envs"] == "better"
+    assert verdicts["lr"] == verdicts["reward_scale"] == "worse"
+
+
+def test_same_step_has_no_row_to_leave_out():
+    """Gymnasium's own: the row after an end is experience, and the true last state is in info."""
+    mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    worlds = gymnasium.make_vec(
+        "CartPole-v1", num_envs=4, vectorization_mode="sync", vector_kwargs=mode
+    )
+    worlds.reset(seed=0)
+    rng, seen = np.random.default_rng(0), 0
+    for _ in range(100):
+        states, rewards, terminated, _, info = worlds.step(rng.integers(0, 2, 4))
+        assert (rewards == 1).all()
+        for column in np.flatnonzero(terminated):
+            seen += 1
+            assert abs(states[column]).max() <= 0.05 < abs(info["final_obs"][column][2])
+    assert seen > 10
+    with pytest.raises(TypeError):  # the vectorised form knows no other mode
+        gymnasium.make_vec("CartPole-v1", num_envs=4, **mode)
+    stored = LESSON.cells["reset-mode"].outputs[0].data["text/plain"]
+    assert stored.strip() == "<AutoresetMode.NEXT_STEP: 'NextStep'>"
+
+
+def test_disabled_resets_nothing():
+    options = {"autoreset_mode": AutoresetMode.DISABLED}
+    worlds = gymnasium.make_vec(
+        "CartPole-v1", num_envs=1, vectorization_mode="sync", vector_kwargs=options
+    )
+    worlds.reset(seed=0)
+    while not worlds.step(np.array([0]))[2].any():
+        pass
+    with pytest.raises(AssertionError):
+        worlds.step(np.array([0]))
 
 
 def sixteen(seed, **change):
@@ -382,42 +510,96 @@ def solved(seed, **change):
 
 
 @pytest.mark.hardening
-def test_the_panels_collapsed_answers():
-    assert solved(31) >= 14
-    ignorant = sixteen(31, lam=0.0)
-    assert (ignorant >= 475).sum() <= 2 and 90 < ignorant.median() < 210
-    assert 3 <= solved(31, lam=0.95) <= 13
-    assert solved(31, lam=0.98) >= 14
-    assert solved(31, envs=256, rollout_steps=8) <= 6
-    assert solved(31, envs=8, rollout_steps=256) >= 14
+def test_broad_batches_scatter_more_than_four_times_less_with_other_seeds():
+    source = LESSON.cells["cuts"].source
+    assert source.count("seed(1)") == source.count("seed=1") == 1
+    for seed in (101, 102, 103):
+        names, printed = run_cells("imports", "leaner"), io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(source.replace("seed(1)", f"seed({seed})").replace("=1,", f"={seed},"), names)
+        tall, _, broad, independent = (
+            float(x.split()[-1]) for x in printed.getvalue().splitlines()
+        )
+        assert tall > 4 * broad > 4 * independent
 
 
 @pytest.mark.hardening
-def test_what_each_entry_is_worth_at_the_full_length():
+@pytest.mark.parametrize("seed", [31, 32, 33, 34])
+def test_the_panels_collapsed_answers(seed):
+    assert solved(seed) >= 14
+    ignorant = sixteen(seed, lam=0.0)
+    assert (ignorant >= 475).sum() <= 2 and ignorant.median() < 300
+    assert 3 <= solved(seed, lam=0.95) <= 12
+    assert solved(seed, lam=0.98) >= 13
+    assert solved(seed, envs=256, rollout_steps=8) <= 5
+    assert solved(seed, envs=8, rollout_steps=256) >= 15
+
+
+def short_scores(seed, name=None):
+    """Returns of 32 agents after 100,000 steps, one entry left out: as the lesson's `score`."""
+    change = {name: training.a2c.__kwdefaults__[name]} if name else {}
+    settings = {**CARTPOLE, "total_steps": 100_000, **change}
+    for progress in a2c("CartPole-v1", agents=32, seed=seed, **settings):
+        pass
+    return evaluate(progress.actor, "CartPole-v1", episodes=50, seed=7).mean(1)
+
+
+EIGHT = [
+    name
+    for name in CARTPOLE
+    if CARTPOLE[name] != training.a2c.__kwdefaults__[name] and name != "total_steps"
+]
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("seeds", [(11, 12, 13), (14, 15, 16), (17, 18, 2026)])
+def test_what_each_entry_is_worth_at_half_the_length(seeds):
+    """96 agents for each setting; and the three verdicts that 32 agents are enough for."""
+    base = torch.stack([short_scores(seed) for seed in seeds])
+    without = {n: torch.stack([short_scores(seed, n) for seed in seeds]) for n in EIGHT}
+    test = p_value()
+    sure = {name: 8 * test(base.flatten(), rest.flatten()) for name, rest in without.items()}
+    gap = {name: (rest.mean() - base.mean()).item() for name, rest in without.items()}
+    print(sure, gap)
+    assert sure.pop("normalise_advantages") > 0.2
+    del sure["lr_decay"]  # undecided
+    assert max(sure.values()) < 0.05
+    assert gap["envs"] > 40 and (without["envs"] >= 475).float().mean() > 0.9
+    assert gap["lr"] < -350
+    assert gap["reward_scale"] == pytest.approx(-150, abs=40)
+    assert (without["reward_scale"] >= 475).float().mean() < 0.05
+    assert gap["rollout_steps"] == pytest.approx(-150, abs=60)
+    assert max(gap["hidden"], gap["critic_lr_scale"]) < -35
+    assert gap["lr_decay"] > 0
+    for name in ("hidden", "rollout_steps"):
+        assert 0.2 < (without[name] >= 475).float().mean() < 0.5
+        assert (without[name] < 300).float().mean() > 0.3
+    for mine, rest in ((base, without[n]) for n in ("envs", "lr", "reward_scale")):
+        assert all(8 * test(*thirty_two) < 0.02 for thirty_two in zip(mine, rest))
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("seed", [41, 42, 43, 44])
+def test_what_each_entry_is_worth_at_the_full_length(seed):
     defaults = training.a2c.__kwdefaults__
-    counts = {
-        name: sum(solved(seed, **{name: defaults[name]}) for seed in (41, 42))
-        for name in CARTPOLE
-        if CARTPOLE[name] != defaults[name]
-    }
+    counts = {name: solved(seed, **{name: defaults[name]}) for name in [*EIGHT, "total_steps"]}
     print(counts)
     assert counts.pop("lr") == 0
     for name in ("total_steps", "reward_scale", "rollout_steps", "hidden"):
-        assert 2 <= counts.pop(name) <= 23
-    assert min(counts.pop("lr_decay"), counts.pop("critic_lr_scale")) >= 17
-    assert set(counts) == {"envs", "normalise_advantages"}
-    assert min(counts.values()) >= 30
-    assert solved(41, hidden=defaults["hidden"], lr=0.0035) >= 14
+        assert 1 <= counts.pop(name) <= 13
+    assert counts.pop("critic_lr_scale") >= 10
+    assert set(counts) == {"envs", "lr_decay", "normalise_advantages"}
+    assert min(counts.values()) >= 14
+    assert solved(seed, hidden=defaults["hidden"], lr=0.0035) >= 14
 
 
 @pytest.mark.hardening
-def test_reset_rows_left_in_do_not_keep_these_agents_from_learning(monkeypatch):
-    collect = training.collect
-
+@pytest.mark.parametrize("seed", [51, 52, 53, 54])
+def test_reset_rows_left_in_do_not_keep_these_agents_from_learning(monkeypatch, seed):
     def unmasked(*args, **options):
         for rollout in collect(*args, **options):
             yield rollout._replace(valid=torch.ones_like(rollout.valid))
 
-    with_mask = solved(51)
+    with_mask = solved(seed)
     monkeypatch.setattr(training, "collect", unmasked)
-    assert solved(51) >= with_mask - 2 >= 12
+    assert solved(seed) >= with_mask - 2 >= 12
