@@ -6,6 +6,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
+import attempts_lesson_07
 import ipywidgets as widgets
 import nbformat
 import numpy as np
@@ -16,16 +17,20 @@ from matplotlib.textpath import TextPath
 from PIL import Image
 from test_env_gridworld import MOVES, told_again
 
+from helpers import checks
 from helpers.envs.gridworld import TRAP_MAP, map_cells, trap_grid
 from helpers.errors import SlipError
 from helpers.exact import optimal_values, state_values
 from helpers.film import Film
+from helpers.rollout import collect, make_envs
+from helpers.training import a2c, a2c_update
 from helpers.valuegrid import Judged, ValueFrames, ValueGrid
 
 PATH = Path(__file__).parent.parent / "notebooks" / "07_daily_challenge_gridworld.ipynb"
 CELLS = nbformat.read(PATH, as_version=4).cells
 CODE = [c.source for c in CELLS if c.cell_type == "code"]
 UP, RIGHT, FORK = 0, 1, (0, 1)
+USUAL = {"gamma": 0.99, "entropy_coef": 0.01}
 
 
 def run_cells(*texts):
@@ -47,19 +52,35 @@ def stored(text):
 def lesson():
     return run_cells(
         "import matplotlib.pyplot",
+        "def agent_loss",
         "from helpers.returns import gae",
-        "by_hand = torch.zeros(2, 20",
+        "def total_loss",
+        "def four_moves",
+        "def slip_row",
+        "your_world = ",
+        "RIGHT = 1",
+        "world = trap_grid()",
         "def best(",
         "FORK, UP = 5, 0",
         "def newborn",
         "def judge",
         "def learn",
+        "def your_update",
         "def train",
         "def trapped",
         "def rollouts_of",
         "def compete",
+        "def curves_of",
         "def permutation_test",
     )
+
+
+def with_attempt(lesson, text, **attempts):
+    """The names of the lesson after the cell with this text has run with these attempts in it."""
+    (source,) = [source for source in CODE if text in source]
+    names = lesson | attempts
+    exec(source, names)
+    return names
 
 
 # --- the world -----------------------------------------------------------------------------------
@@ -92,7 +113,7 @@ def test_the_arrows_of_the_best_policy():
     assert way[0, 1] == UP and way[1, 1] == 3 and way[2, 1] == UP  # up, back, against the wall
     dry = best_q(-1.0, 0.99, slip=0.0)
     assert all(max(MOVES, key=lambda a, x=x: dry[(x, 1), a]) == RIGHT for x in range(4))
-    assert stored("for name, place in [").split()[2::3] == ["0.9019801", "0.7710515"]
+    assert stored("solved = {").split()[3::4] == ["0.9019801", "0.7710515"]
 
 
 def test_the_wall_of_the_last_section():
@@ -101,12 +122,70 @@ def test_the_wall_of_the_last_section():
     assert optimal_values(trap_grid(rows), 0.99)[0] == pytest.approx(0.696, abs=5e-4)
 
 
+# --- the learner's own loss and world -------------------------------------------------------------
+
+
+def recorded(lesson, agents):
+    """A fresh pair of networks and what it did in its first forty steps."""
+    pair = lesson["newborn"](agents, 4, 0.03)
+    envs = make_envs("TrapGridWorld-v0", agents * 8)
+    return pair, next(collect(envs, pair[0], steps=40, seed=4, generator=pair[3]))
+
+
+@pytest.mark.parametrize("attempt", [None, *attempts_lesson_07.RIGHT["agent_loss"]])
+def test_an_update_on_ones_own_loss_is_a2cs(lesson, attempt, capsys):
+    names = with_attempt(lesson, "def total_loss", agent_loss=attempt)
+    assert ("your own" if attempt else "our") in capsys.readouterr().out
+    settings = {**lesson["A2C"], "gamma": 0.99, "entropy_coef": 0.1}
+    ends = []
+    for update in (with_attempt(names, "def your_update")["your_update"], a2c_update):
+        (actor, critic, optimiser, _), rollout = recorded(lesson, agents=2)
+        update(actor, critic, optimiser, rollout, **settings)
+        ends.append([*actor.parameters(), *critic.parameters()])
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*ends))
+
+
+def test_a_wrong_loss_is_not_used(lesson, capsys):
+    wrong = attempts_lesson_07.WRONG["agent_loss"][0][0]
+    names = with_attempt(lesson, "def total_loss", agent_loss=wrong)
+    assert names["loss"] is checks.agent_loss.solution
+    assert capsys.readouterr().out == "What follows uses our function of exercise 7.1.\n"
+
+
+@pytest.mark.parametrize("moves", [None, *attempts_lesson_07.RIGHT["four_moves"]])
+@pytest.mark.parametrize("slide", [None, *attempts_lesson_07.RIGHT["slip_row"]])
+def test_ones_own_world_is_the_lessons(lesson, moves, slide, capsys):
+    names = with_attempt(lesson, "your_world = ", four_moves=moves, slip_row=slide)
+    said = ["your own" if attempt else "our" for attempt in (moves, slide)]
+    assert re.findall(r"uses (.*) function", capsys.readouterr().out) == said
+    yours, world = names["your_world"], trap_grid()
+    open_cells = ~world.terminal
+    assert torch.equal(yours.terminal, world.terminal) and torch.equal(yours.start, world.start)
+    assert torch.allclose(yours.transitions[open_cells], world.transitions[open_cells], atol=1e-6)
+    policy = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)).double()
+    policy /= policy.sum(1, keepdim=True)
+    values = (state_values(place, policy, 0.99) for place in (yours, world))
+    assert torch.allclose(*values, atol=1e-5)
+
+
+def test_the_first_update_is_that_of_the_packages_a2c(lesson):
+    report = next(lesson["learn"](lesson["newborn"](2, 0, 0.03), trap_grid(), **USUAL))
+    options = {"rollout_steps": 5, "envs": 16, "total_steps": 80, "hidden": (), **lesson["A2C"]}
+    actor = next(a2c("TrapGridWorld-v0", agents=2, lr=0.03, entropy_coef=0.01, **options)).actor
+    policies = actor(torch.eye(20).expand(2, 20, 20)).softmax(-1).double()
+    assert torch.allclose(report.policy, policies, atol=1e-5)
+
+
 # --- learning ------------------------------------------------------------------------------------
 
 
 def test_judge_by_sweeping(lesson):
     (*_, report) = lesson["learn"](
-        lesson["newborn"](2, 3, 0.1), {"trap_reward": 0.5}, gamma=0.9, entropy_coef=0.0, updates=20
+        lesson["newborn"](2, 3, 0.1),
+        trap_grid(trap_reward=0.5),
+        gamma=0.9,
+        entropy_coef=0.0,
+        updates=20,
     )
     table = told_again(TRAP_MAP, rewards=(-0.01, 1.0, 0.5))
     policy, v = report.policy[1].numpy(), {}
@@ -137,9 +216,10 @@ def test_trapped_by_playing(lesson):
     assert abs(falls / 3000 - share) < 4 * (share * (1 - share) / 3000) ** 0.5 + 0.006
 
 
-def test_the_race_books_each_agent_its_own_steps(lesson):
+@pytest.mark.parametrize("kind", ["REINFORCE", "with a critic"])
+def test_the_race_books_each_agent_its_own_steps(lesson, kind):
     settings = {"lr": 0.1, "envs": 4, "entropy_coef": 0.0, "agents": 3, "seed": 5}
-    runs = list(lesson["compete"]("REINFORCE", **settings, budget=2000))
+    runs = list(lesson["compete"](kind, **settings, budget=2000))
     steps = torch.stack([steps for _, steps in runs])
     assert (steps.diff(dim=0) > 0).all() and steps[-1].min() >= 2000 > steps[-2].min()
     assert len(steps[-1].unique()) > 1
@@ -259,23 +339,24 @@ def ways(report):
 
 
 @pytest.mark.hardening
-def test_the_collapsed_answers_on_sixteen_other_agents(lesson):
+@pytest.mark.parametrize("seed", [77, 401, 502])
+def test_the_collapsed_answers_on_sixteen_other_agents(lesson, seed):
     def end(**change):
-        *_, report = lesson["train"](agents=16, seed=77, every=400, **change)
+        *_, report = lesson["train"](agents=16, seed=seed, every=400, **change)
         return report, ways(report), report.exact[:, 0].mean()
 
     usual, long, value = end()
-    assert long >= 11 and value > 0.66
+    assert long >= 9 and value > 0.66
     _, long, _ = end(gamma=0.9)
-    assert long <= 2
+    assert long <= 4
     harmless, long, value = end(trap_reward=0.0)
-    assert long <= 2 and 0.70 < value < harmless.best - 0.02
+    assert long <= 1 and value == pytest.approx(0.74, abs=0.006) and harmless.best > 0.77
     bribed, _, _ = end(trap_reward=1.0)
-    assert lesson["trapped"](bribed.policy).mean() > 0.8
+    assert lesson["trapped"](bribed.policy).mean() == pytest.approx(0.91, abs=0.03)
     unsteady, long, value = end(entropy_coef=0.1)
-    assert long <= 4 and value < 0.5
-    _, _, value = end(lr=0.3)
-    assert value < 0.3
+    assert long <= 5 and 0.4 < value / unsteady.best < 0.6
+    lost, _, value = end(lr=0.3)
+    assert value < 0.3 and (lost.exact[:, 0] < -0.5).sum() >= 2 and (lost.exact[:, 0] > 0.5).any()
     for report, trap, better in ((harmless, 0.0, RIGHT), (unsteady, -1.0, RIGHT), (usual, -1, UP)):
         world = trap_grid(trap_reward=trap)
         q = torch.zeros(4, dtype=torch.float64)
@@ -283,97 +364,128 @@ def test_the_collapsed_answers_on_sixteen_other_agents(lesson):
             after = 0.99 * state_values(world, policy, 0.99)
             q += (world.transitions[5] * (world.rewards[5] + after)).sum(-1) / 16
         assert q[[UP, RIGHT]].argmax() == (better != UP)
+        if trap == 0.0:
+            assert q[[UP, RIGHT]].tolist() == pytest.approx([0.73, 0.77], abs=0.01)
+
+
+def first_above(reports, cell, value):
+    """The steps at which each agent's critic first puts the cell above the value."""
+    above = torch.stack([report.critic[:, cell] > value for report in reports]).int()
+    return torch.tensor([float(report.steps) for report in reports])[above.argmax(0)]
 
 
 @pytest.mark.hardening
-def test_first_the_short_way_then_the_long_on_sixteen_other_agents(lesson):
-    sixteen = lesson["newborn"](16, 78, 0.03)
-    settings = {"gamma": 0.99, "entropy_coef": 0.01}
-    reports = list(lesson["learn"](sixteen, {}, **settings))
-    assert ways(reports[12]) <= 8 and ways(reports[-1]) >= 11
-    errors = torch.stack([report.errors().mean() for report in reports])
-    assert errors[4:12].max() > errors[2] + 0.05 and errors[4:12].max() > errors[20:].max() + 0.05
+@pytest.mark.parametrize("seed", [101, 202, 303, 404])
+def test_the_film_on_sixteen_other_agents(lesson, seed):
+    sixteen = lesson["newborn"](16, seed, 0.03)
+    reports = list(lesson["learn"](sixteen, trap_grid(), **USUAL, seed=seed))
+    long = torch.stack([report.policy[:, 5].argmax(1) == UP for report in reports])
+    assert 2 <= long[12].sum() <= 7  # about three in four short
+    changed, stuck = ~long[12] & long[-1], ~long[12] & ~long[-1]
+    assert changed.sum() >= 5 and changed.sum() > stuck.sum() and changed[:8].any()
+    gap = torch.stack([report.critic - report.exact for report in reports])
+    assert gap[3, :, 9].median() < -0.3 and gap[3, :, 9].median() < gap[3, :, 0].median() - 0.25
+    assert (first_above(reports, 9, 0.5) < first_above(reports, 0, 0.5)).float().mean() > 0.9
+    news = [first_above(reports, cell, 0.5).median() for cell in (9, 8, 7, 5, 0)]
+    assert news[0] < news[1] < news[2] and news[2] - 400 < min(news[3:])
+    assert gap[12, changed][:, [0, 5, 9]].median(0).values.abs().max() < 0.25
+    late = reports[-1].policy[changed]
+    assert (late[:, 6].argmax(1) == RIGHT).float().mean() > 0.6
+    assert (late[:, 7].argmax(1) == RIGHT).float().mean() > 0.75
+    errors = torch.stack([report.errors() for report in reports], 1)  # [16, N]
+    mean, value = errors.mean(0), torch.stack([report.exact[:, 0].mean() for report in reports])
+    peak = int(mean[3:14].argmax()) + 3
+    assert mean[peak] > mean[:peak].min() + 0.03 and mean[peak] > mean[20:].max() + 0.05
+    steepest = int((value[2:] - value[:-2]).argmax()) + 1
+    assert abs(peak - steepest) <= 4
+    for eight in (errors[:8], errors[8:]):
+        assert 0.08 < eight[:, 18:].mean(0).min() < eight[:, 18:].mean(0).max() < 0.32
+    last = reports[-1]
+    assert (last.exact * last.visits).sum(1).mean() == pytest.approx(0.8, abs=0.05)
     for group in sixteen[2].param_groups:
         group["lr"] /= 10
-    *_, calm = lesson["learn"](sixteen, {}, **settings, updates=200, seed=1)
-    assert calm.errors().mean() < 0.07 < 0.12 < errors[-1]
+    *_, calm = lesson["learn"](sixteen, trap_grid(), **USUAL, updates=200, seed=1)
+    assert 0.015 < calm.errors().mean() < 0.04
+    assert abs(calm.exact[:, 0].mean() - reports[-1].exact[:, 0].mean()) < 0.03
+
+
+def arrivals(curves, axis):
+    return torch.where(curves >= 0.6, axis, torch.inf).amin(1)
 
 
 @pytest.mark.hardening
-def test_a2c_is_faster_on_twenty_other_agents(lesson):
-    (source,) = [source for source in CODE if "def curves_of" in source]
-    names = dict(lesson)
-    exec(source.replace("SETTINGS[kind])", "SETTINGS[kind], seed=79)"), names)
-    curves = {kind: names["curves_of"](kind) for kind in lesson["SETTINGS"]}
-    means = {kind: c.mean(1).numpy() for kind, c in curves.items()}
-    times = {
-        kind: torch.where(c >= 0.6, names["AXIS"], torch.inf).amin(1).numpy()
-        for kind, c in curves.items()
-    }
-    ranks = lesson["ranks"](*times.values())
-    test = lesson["permutation_test"]
-    assert means["A2C"].mean() > means["REINFORCE"].mean() and test(*means.values()) < 0.025
-    assert np.median(times["A2C"]) < np.median(times["REINFORCE"]) and test(*ranks) < 0.025
+def test_the_race_on_three_other_seeds(lesson):
+    critic_helps, test = [], lesson["permutation_test"]
+    for seed in (79, 505, 606):
+        curves = {kind: lesson["curves_of"](kind, seed=seed) for kind in lesson["SETTINGS"]}
+        assert [len(c) for c in curves.values()] == [32] * 3
+        times = {k: arrivals(c, lesson["AXIS"]).numpy() for k, c in curves.items()}
+        means = {k: c.mean(1).numpy() for k, c in curves.items()}
+        assert means["A2C"].mean() > means["REINFORCE"].mean() + 0.05
+        assert test(means["A2C"], means["REINFORCE"]) < 0.05 / 6
+        for slow in ("REINFORCE", "with a critic"):
+            assert np.median(times["A2C"]) < 0.7 * np.median(times[slow])
+            assert test(*lesson["ranks"](times["A2C"], times[slow])) < 0.05 / 6
+        critic_helps.append(means["with a critic"].mean() - means["REINFORCE"].mean())
+    assert 0 < np.mean(critic_helps) < 0.15 and min(critic_helps) > -0.08  # each alone: undecided
 
 
 @pytest.mark.hardening
-def test_grown_up_agents_are_slow_and_slower_without_a_bonus_on_other_seeds(lesson):
-    settings, times = {"gamma": 0.99, "every": 10}, {}
-    treasure = {"trap_reward": 2.0}
-    goal = 0.8 * optimal_values(trap_grid(**treasure), 0.99)[0]
+@pytest.mark.parametrize("seed", [80, 601, 702])
+def test_grown_up_agents_are_slow_and_slower_without_a_bonus_on_other_seeds(lesson, seed):
+    treasure, settings, times = trap_grid(trap_reward=2.0), {"gamma": 0.99, "every": 10}, {}
+    goal, falls = 0.8 * optimal_values(treasure, 0.99)[0], {}
     for coef in (0.0, 0.02):
-        grown = lesson["newborn"](16, 80, 0.03)
-        *_, _ = lesson["learn"](grown, {}, gamma=0.99, entropy_coef=coef, every=400, seed=80)
-        for name, agents in (("grown", grown), ("newborn", lesson["newborn"](16, 82, 0.03))):
-            arrived = torch.full((16,), torch.inf)
-            run = lesson["learn"](
-                agents, treasure, **settings, entropy_coef=coef, updates=700, seed=81
-            )
-            for report in run:
+        grown, lives = lesson["newborn"](10, seed, 0.03), {}
+        alive = lesson["learn"](
+            grown, trap_grid(), gamma=0.99, entropy_coef=coef, every=400, seed=seed
+        )
+        *_, end = alive
+        falls[coef] = lesson["trapped"](end.policy).mean()
+        for name, agents in (("grown", grown), ("newborn", lesson["newborn"](10, seed + 2, 0.03))):
+            arrived = torch.full((10,), torch.inf)
+            updates = 700 if name == "grown" else 150
+            lives[name] = []
+            for report in lesson["learn"](
+                agents, treasure, **settings, entropy_coef=coef, updates=updates, seed=seed + 1
+            ):
+                lives[name].append(report.policy)
                 there = report.exact[:, 0] >= goal
                 arrived = torch.where(there, arrived.clamp(max=report.steps), arrived)
-                if there.all():
-                    break
-            times[name, coef] = arrived.median().item()
-    assert times["newborn", 0.0] <= 6000 and times["newborn", 0.02] <= 6000
-    assert times["grown", 0.02] > 3 * times["newborn", 0.02]
-    assert times["grown", 0.0] > 1.2 * times["grown", 0.02]
+            times[name, coef] = arrived.numpy()
+        if coef:
+            policies = torch.stack(lives["grown"])
+            turned = (policies[:, :, 5].argmax(2) == RIGHT).int().argmax(0)
+            stepped = (policies[:, :, 7].argmax(2) == 2).int().argmax(0)
+            assert (turned < stepped).float().mean() > 0.85
+    assert falls[0.0] > falls[0.02] - 0.01
+    medians = {key: np.median(t) for key, t in times.items()}
+    assert medians["newborn", 0.0] <= 6000 and medians["newborn", 0.02] <= 6000
+    assert 2.5 < medians["grown", 0.02] / medians["newborn", 0.02] < 8
+    assert 6 < medians["grown", 0.0] / medians["newborn", 0.0] < 14
+    for one, other in (("grown", 0.0), ("grown", 0.02)), (("grown", 0.02), ("newborn", 0.02)):
+        assert lesson["permutation_test"](*lesson["ranks"](times[one], times[other])) < 0.01
 
 
 @pytest.mark.hardening
-@pytest.mark.parametrize("kind, chosen", [("A2C", (0.03, 4, 0.01)), ("REINFORCE", (0.1, 4, 0.01))])
-def test_the_search_finds_the_lessons_settings(lesson, kind, chosen):
-    axis, areas = np.arange(500, 20_001, 500), {}
-    for lr in (0.01, 0.03, 0.1, 0.3):
-        for envs in (4, 8):
-            if lr == 0.3 and (kind, envs) != ("REINFORCE", 8):
-                continue
-            for coef in (0.0, 0.01):
-                runs = lesson["compete"](
-                    kind, lr=lr, envs=envs, entropy_coef=coef, agents=16, seed=1000
-                )
-                policies, steps = zip(*runs)
-                steps, area = torch.stack(steps).numpy(), np.zeros(16)
-                for k in range(16):
-                    last = np.searchsorted(steps[:, k], axis, side="right") - 1
-                    for i, count in zip(*np.unique(last[last >= 0], return_counts=True)):
-                        value = state_values(trap_grid(), policies[i][k], 0.99)[0].item()
-                        area[k] += count * value / len(axis)
-                areas[lr, envs, coef] = area
+@pytest.mark.parametrize("kind", ["REINFORCE", "with a critic", "A2C"])
+def test_the_search_finds_the_lessons_settings(lesson, kind):
+    areas, chosen = {}, lesson["SETTINGS"][kind]
+    keys = [(lr, n, coef) for n in (4, 8) for lr in (0.01, 0.03, 0.1, 0.3) for coef in (0.0, 0.01)]
+    for key in keys:
+        names = dict(zip(("lr", "envs", "entropy_coef"), key))
+        lesson["SETTINGS"][kind] = names
+        areas[key] = lesson["curves_of"](kind, agents=16, seed=1000).mean(1).numpy()
+    lesson["SETTINGS"][kind] = chosen
     error = {key: area.std(ddof=1) / 4 for key, area in areas.items()}  # of the mean
-    best = max((key for key in areas if key[0] < 0.3), key=lambda key: areas[key].mean())
+    best = max(areas, key=lambda key: areas[key].mean())
+    chosen = tuple(chosen.values())
     lead = areas[best].mean() - areas[chosen].mean()
     assert lead <= 2 * np.hypot(error[best], error[chosen])
-    text = next(c.source for c in CELLS if "What the search found" in c.source)
-    written = {}
-    for envs in (4, 8):
-        (row,) = re.findall(rf"^\| {kind} \| {envs} \|(.*)\|$", text, re.MULTILINE)
-        said = [float(x.replace("−", "-")) for x in re.findall(r"−?\d\.\d\d", row)]
-        keys = [(lr, envs, coef) for lr in (0.01, 0.03, 0.1) for coef in (0.0, 0.01)]
-        assert len(said) == len(keys)
-        written |= zip(keys, said)
-    if kind == "REINFORCE":
-        assert "the rate 0.3 and 8 environments it has 0.45 and 0.44" in text
-        written |= {(0.3, 8, 0.0): 0.45, (0.3, 8, 0.01): 0.44}
-    for key, number in written.items():
-        assert abs(number - areas[key].mean()) < 3 * error[key] + 0.005
+    text = next(c.source for c in CELLS if "What the search had found" in c.source)
+    rows = re.findall(rf"^\| {kind} \| [48] \|(.*)\|$", text, re.MULTILINE)
+    said = [float(x.replace("−", "-")) for x in re.findall(r"−?\d\.\d\d", "".join(rows))]
+    assert len(said) == len(keys) and max(said) == said[keys.index(chosen)]
+    for key, number in zip(keys, said):
+        stuck = 0.2 if key[0] == 0.3 else 0.02  # one agent in a few never starts to learn there
+        assert abs(number - areas[key].mean()) < 4 * error[key] + stuck
