@@ -55,6 +55,12 @@ def returns_undivided(rewards, gamma):
     return (discounts * rewards).flip(0).cumsum(0).flip(0)
 
 
+def returns_weighted(rewards, gamma):
+    """gamma^t G_t, for a batch."""
+    weights = gamma ** torch.arange(len(rewards))
+    return weights[:, None] * package.discounted_returns(rewards, gamma)
+
+
 def returns_past(rewards, gamma):
     total, found = 0, []
     for reward in rewards:
@@ -226,6 +232,7 @@ WRONG = {
         (batch(package.discounted_returns, lambda x: -x.sum()), "mean over the episodes"),
         (batch(lambda r, g: package.discounted_returns(r, 1)), "gamma is never used"),
         (batch(lambda r, g: torch.stack(returns_past(r, g))), "rewards before it"),
+        (batch(returns_weighted), "That weight is the theorem's; this exercise leaves it out"),
         (batch(lambda r, g: r), "its own reward alone"),
         (batch_into_the_rewards, "changes its input rewards in place"),
         (lambda *case: batch_loop(*case).item(), "no gradient flows"),

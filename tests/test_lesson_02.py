@@ -100,11 +100,16 @@ def test_the_lesson_by_hand_is_the_same_pseudocode(corridor):
 
 def test_the_tables_say_what_the_prose_says():
     with_floor, free, outside = (
-        LESSON.said(i).splitlines() for i in ("report", "no-floor", "outside")
+        LESSON.said(i).splitlines()[-4:] for i in ("report", "no-floor", "outside")
     )
     assert all("stuck 0" in line for line in with_floor)
     assert "stuck 0" not in free[0] and "stuck 0" in free[1] and "stuck 0" in free[2]
     assert all("stuck 0" in line for line in outside[:3])
+    assert "stuck 0" in LESSON.said("one-theta") or "stuck 1" in LESSON.said("one-theta")
+    with_baseline, without = (
+        float(line.split()[-1]) for line in LESSON.said("scatter").splitlines()[-2:]
+    )
+    assert with_baseline < 0.85 * without
 
 
 @pytest.mark.hardening
@@ -118,6 +123,55 @@ def test_three_in_a_hundred_runs_get_stuck_and_only_where_theta_moves_inside(cor
         assert -steps[-100:, 0][:, ~stuck].mean() == pytest.approx(-11.8, abs=0.3)
     assert 32 <= counts[True].sum() <= 64 and counts[True].max() <= 9
     assert counts[False].sum() == 0
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("seed", [20, 300, 4000])
+def test_the_speed_is_the_learning_rates_and_the_baseline_makes_less_noise(corridor, seed):
+    def stuck(steps):
+        return (steps[-100:] == 1000).mean(0) > 0.5
+
+    def needed(steps):
+        free = steps[:, ~stuck(steps)]
+        return 10 * (-free.reshape(100, 10, -1).mean((1, 2)) > -13).argmax() + 10
+
+    def learned(alpha, beta, **options):
+        steps, p = corridor["learn"](np.array([alpha]), np.array([beta]), seed=seed, **options)
+        return steps[:, 0], p[:, 0]
+
+    slow, _ = learned(2.0**-13, 0, floor=0.05)
+    published, _ = learned(2.0**-9, 2.0**-6, floor=0.05)
+    third, _ = learned(2.0**-10, 0, inside=False)
+    assert 60 <= needed(published) <= 110 and 90 <= needed(third) <= 140
+    assert needed(slow) > 550 and stuck(third).sum() <= 2
+    moving, _ = learned(2.0**-10, 0)
+    assert 30 <= stuck(moving).sum() <= 58  # "between a third and a half"
+    tamed, _ = learned(2.0**-9, 2.0**-6)
+    assert stuck(tamed).sum() <= 3  # "hardly a run"
+    spreads = []
+    for beta in (2.0**-6, 0):
+        steps, p = learned(2.0**-9, beta, inside=False)
+        spreads.append(p[-100:, ~stuck(steps)].std())
+    assert spreads[0] < 0.8 * spreads[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_a_baseline_about_half_of_the_differences_are_negative(corridor, seed):
+    """In a first episode at 2^-9, theta moving; without it, some of these run away to p = 1."""
+    ends, negative = {}, {}
+    for beta in (0.0, 2.0**-6):
+        start = np.full(1000, 0.05)
+        went_right, walking = corridor["walk"](start, np.random.default_rng(seed))
+        T, b, below = walking.sum(0), np.zeros(1000), 0
+        gap = np.log(start / (1 - start))
+        for t, (right, on) in enumerate(zip(went_right, walking)):
+            delta = on * (t - T - b)
+            b, below = b + beta * delta, below + (delta < 0).sum()
+            gap += 2 * 2**-9 * delta * (right - corridor["probability"](gap, 0))
+        ends[beta] = (corridor["probability"](gap, 0) > 0.99).mean()
+        negative[beta] = below / walking.sum()
+    assert negative[0.0] == 1 and negative[2.0**-6] == pytest.approx(0.57, abs=0.05)
+    assert ends[0.0] > 0.05 and ends[2.0**-6] == 0
 
 
 @pytest.mark.hardening
@@ -329,8 +383,8 @@ def test_without_the_baseline_returns_are_lower_and_further_apart(panel):
 
 def test_the_printed_verdict():
     words = LESSON.said("cartpole-verdict").split()
-    assert int(words[1].strip(",")) > 475 and int(words[3]) < 430
-    assert 0.001 <= float(words[-1]) <= 0.003  # "about two of a thousand"
+    assert int(words[1].strip(",")) > 400 and int(words[3]) < 380
+    assert float(words[-1]) < 0.03  # "hardly any random split"
 
 
 def progress(steps, fraction):

@@ -220,6 +220,12 @@ repaired_loss = Check(
             "The returns differ from step to step now, but gamma is never used.",
         ),
         (
+            lambda *case: _batch_loss(*case, _from_the_start),
+            "The bug is gone, but you multiply step t by gamma**t as well. That weight is the "
+            "theorem's; this exercise leaves it out, as nearly all code does: see section 2, and "
+            "section 7 of lesson 01.",
+        ),
+        (
             lambda *case: _batch_loss(*case, _past_rewards),
             "Each step counts the rewards before it now: add those from t on.",
         ),
