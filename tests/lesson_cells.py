@@ -1,11 +1,20 @@
-"""A stored lesson's cells by their ids: to run some of them, and to read what they printed."""
+"""A stored lesson's cells by their ids, to run some and read what they printed; and seeds for claims."""
 
 from pathlib import Path
 
 import nbformat
+import pytest
 from execute_notebooks import BLANK_LINE
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def each_seed(name, seeds):
+    """Parametrise a test of a claim: the first of the seeds (or sets of them) belongs to the long
+    tests, the others run with all that stands behind the claims, by `pytest -m evidence`."""
+    marks = [pytest.mark.hardening, *[pytest.mark.evidence] * (len(seeds) - 1)]
+    cases = [pytest.param(seed, marks=mark) for seed, mark in zip(seeds, marks)]
+    return pytest.mark.parametrize(name, cases)
 
 
 class Lesson:

@@ -6,7 +6,7 @@ import sys
 import nbformat
 import pytest
 import torch
-from lesson_cells import Lesson
+from lesson_cells import Lesson, each_seed
 
 from helpers.rollout import make_envs, play_episodes
 from helpers.training import CARTPOLE, a2c, evaluate
@@ -86,8 +86,7 @@ def test_short_sight_runs_off_the_track():
     assert (last[:, 0].abs() > 2.4).float().mean() > 0.75
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [41, 42, 43])
+@each_seed("seed", [41, 42, 43])
 def test_slider_or_luck(seed):
     """What the folded answers of the panel and of the section with 16 agents conclude."""
     lesson = Lesson(0).run("cell-03", "cell-05", "cell-11")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from lesson_cells import Lesson
+from lesson_cells import Lesson, each_seed
 
 from helpers import exact, plots, training
 from helpers.envs.gridworld import grid
@@ -125,8 +125,7 @@ def test_three_in_a_hundred_runs_get_stuck_and_only_where_theta_moves_inside(cor
     assert counts[False].sum() == 0
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [20, 300, 4000])
+@each_seed("seed", [20, 300, 4000])
 def test_the_speed_is_the_learning_rates_and_the_baseline_makes_less_noise(corridor, seed):
     def stuck(steps):
         return (steps[-100:] == 1000).mean(0) > 0.5

@@ -10,6 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import each_seed
 from torch import nn
 
 from helpers import networks
@@ -232,8 +233,7 @@ def test_the_picture_keeps_ghosts_and_says_when_it_diverged():
 SEED_SETS = [77, 1, 2]  # each of 16 agents, none of them the lesson's
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", SEED_SETS)
+@each_seed("seed", SEED_SETS)
 def test_the_collapsed_answer_on_sixteen_other_agents(training, seed):
     def end(**change):
         (report,) = training["train"](agents=16, seed=seed, every=800, **change)
@@ -252,8 +252,7 @@ def test_the_collapsed_answer_on_sixteen_other_agents(training, seed):
     assert arrived >= 14 and impatient.errors().mean() < 0.1
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", SEED_SETS)
+@each_seed("seed", SEED_SETS)
 def test_fast_agents_find_the_way_and_some_lose_it(training, seed):
     reports = training["train"](agents=16, seed=seed, lr=0.01, every=40)
     value = torch.stack([report.exact[:, 0] for report in reports])
@@ -282,8 +281,7 @@ class Table(networks.Actor):
         return super().forward(nn.functional.one_hot(x + 5 * y, 25).float()) - self.head.bias
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", SEED_SETS)
+@each_seed("seed", SEED_SETS)
 def test_without_a_critic_it_is_the_network_that_generalises(training, seed, monkeypatch):
     monkeypatch.setattr(networks, "Actor", Table)
     (end,) = training["train"](agents=16, seed=seed, every=800, critic_rate=0.0)
@@ -294,8 +292,7 @@ def test_without_a_critic_it_is_the_network_that_generalises(training, seed, mon
     assert each[elsewhere].mean() == pytest.approx(38 / 88, abs=0.12)  # blind: of 4 actions each
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", SEED_SETS)
+@each_seed("seed", SEED_SETS)
 def test_actor_and_critic_chase_each_other_on_eight_other_agents(training, seed):
     reports = list(training["train"](agents=8, seed=seed))
     value = torch.stack([report.exact[:, 0] for report in reports])

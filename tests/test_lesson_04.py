@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
-from lesson_cells import Lesson
+from lesson_cells import Lesson, each_seed
 
 from helpers import training
 from helpers.networks import Actor, Critic, make_optimiser
@@ -396,8 +396,7 @@ def test_the_stored_update_agrees_and_the_stored_agents_solve():
     assert float(LESSON.said("learns").split()[-1]) >= 475
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("first", [100, 200, 300])
+@each_seed("first", [100, 200, 300])
 def test_the_cell_learns_as_the_package_does(first):
     """16 agents each; the package's have other seeds, and train side by side."""
     by_hand, s = run_cells(*WHOLE)["a2c_by_hand"], SimpleNamespace(**CARTPOLE)
@@ -523,8 +522,7 @@ def test_broad_batches_scatter_more_than_four_times_less_with_other_seeds():
         assert tall > 4 * broad > 4 * independent
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [31, 32, 33, 34])
+@each_seed("seed", [31, 32, 33, 34])
 def test_the_panels_collapsed_answers(seed):
     assert solved(seed) >= 14
     ignorant = sixteen(seed, lam=0.0)
@@ -551,8 +549,7 @@ EIGHT = [
 ]
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seeds", [(11, 12, 13), (14, 15, 16), (17, 18, 2026)])
+@each_seed("seeds", [(11, 12, 13), (14, 15, 16), (17, 18, 2026)])
 def test_what_each_entry_is_worth_at_half_the_length(seeds):
     """96 agents for each setting; and the three verdicts that 32 agents are enough for."""
     base = torch.stack([short_scores(seed) for seed in seeds])
@@ -578,8 +575,7 @@ def test_what_each_entry_is_worth_at_half_the_length(seeds):
         assert all(8 * test(*thirty_two) < 0.02 for thirty_two in zip(mine, rest))
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [41, 42, 43, 44])
+@each_seed("seed", [41, 42, 43, 44])
 def test_what_each_entry_is_worth_at_the_full_length(seed):
     defaults = training.a2c.__kwdefaults__
     counts = {name: solved(seed, **{name: defaults[name]}) for name in [*EIGHT, "total_steps"]}
@@ -593,8 +589,7 @@ def test_what_each_entry_is_worth_at_the_full_length(seed):
     assert solved(seed, hidden=defaults["hidden"], lr=0.0035) >= 14
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [51, 52, 53, 54])
+@each_seed("seed", [51, 52, 53, 54])
 def test_reset_rows_left_in_do_not_keep_these_agents_from_learning(monkeypatch, seed):
     def unmasked(*args, **options):
         for rollout in collect(*args, **options):

@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import each_seed
 
 from helpers import checks, losses, networks
 from helpers.envs import tool_tasks
@@ -347,10 +348,9 @@ def full():
     )
 
 
-SETS = pytest.mark.parametrize("seed", [77, 78, 79])  # three sets of agents, none the lesson's
+SETS = each_seed("seed", [77, 78, 79])  # three sets of agents, none the lesson's
 
 
-@pytest.mark.hardening
 @SETS
 def test_the_collapsed_answers_on_sixteen_other_agents(full, seed):
     def end(**change):
@@ -437,8 +437,7 @@ def test_some_agents_never_find_the_converter(readers):
     assert right[[0, 2, 3, 4]].min() > 2 * right[1]
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("first", [100, 200, 300])
+@each_seed("first", [100, 200, 300])
 def test_notes_earn_more_than_any_of_the_agents_with_sixteen_other_seeds(first):
     names = lesson("def keep_notes", training=task_set())
     earned = np.array([names["keep_notes"](20_000, s)[0] for s in range(first, first + 16)])
@@ -446,8 +445,7 @@ def test_notes_earn_more_than_any_of_the_agents_with_sixteen_other_seeds(first):
     assert earned.mean() > printed(r"1000 labels: earned (.*),")  # at most 20 rewards a label
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [3001, 3002, 3003])
+@each_seed("seed", [3001, 3002, 3003])
 def test_who_does_not_know_the_price_always_asks(full, seed):
     free = {"env_options": {"person_cost": 0.0}, "total_steps": 20_000}
     *_, report = full["a2c"]("ToolTasks-v0", agents=8, seed=seed, **{**full["SETTINGS"], **free})
@@ -456,7 +454,6 @@ def test_who_does_not_know_the_price_always_asks(full, seed):
     assert full["judge"](report.actor)[0].max() < printed(r"knew the price earn (\S*) to")
 
 
-@pytest.mark.hardening
 @SETS
 def test_the_three_groups_on_sixteen_other_agents(full, seed):
     groups = {name: full["serve"](seed=seed, **changes) for name, changes in full["GROUPS"].items()}
@@ -470,8 +467,7 @@ def test_the_three_groups_on_sixteen_other_agents(full, seed):
     assert abs(hurry - asleep) < 0.6 * (patient.mean() - min(hurry, asleep))
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("first", [11, 15, 19])
+@each_seed("first", [11, 15, 19])
 def test_the_classic_agent_falls_for_the_person_on_other_seeds(first):
     names = lesson("import gymnasium", "def work")
     X, R = names["X"], torch.from_numpy(names["R"])
@@ -490,8 +486,7 @@ def test_the_classic_agent_falls_for_the_person_on_other_seeds(first):
     assert sum(learned) >= 3  # one in twelve learns nothing but to ask
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("start", [3, 4, 5])
+@each_seed("start", [3, 4, 5])
 def test_the_wrong_pay_on_other_agents(start):
     names = lesson("def gamma_matters", "UPDATE =", "def learn(pay")
     options = {"hidden": (), "agents": 8, "generator": torch.Generator().manual_seed(start)}

@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import each_seed
 from matplotlib.collections import PathCollection
 from matplotlib.textpath import TextPath
 from PIL import Image
@@ -338,8 +339,7 @@ def ways(report):
     return int((report.policy[:, 5].argmax(1) == UP).sum())
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [77, 401, 502])
+@each_seed("seed", [77, 401, 502])
 def test_the_collapsed_answers_on_sixteen_other_agents(lesson, seed):
     def end(**change):
         *_, report = lesson["train"](agents=16, seed=seed, every=400, **change)
@@ -374,8 +374,7 @@ def first_above(reports, cell, value):
     return torch.tensor([float(report.steps) for report in reports])[above.argmax(0)]
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [101, 202, 303, 404])
+@each_seed("seed", [101, 202, 303, 404])
 def test_the_film_on_sixteen_other_agents(lesson, seed):
     sixteen = lesson["newborn"](16, seed, 0.03)
     reports = list(lesson["learn"](sixteen, trap_grid(), **USUAL, seed=seed))
@@ -430,8 +429,7 @@ def test_the_race_on_three_other_seeds(lesson):
     assert 0 < np.mean(critic_helps) < 0.15 and min(critic_helps) > -0.08  # each alone: undecided
 
 
-@pytest.mark.hardening
-@pytest.mark.parametrize("seed", [80, 601, 702])
+@each_seed("seed", [80, 601, 702])
 def test_grown_up_agents_are_slow_and_slower_without_a_bonus_on_other_seeds(lesson, seed):
     treasure, settings, times = trap_grid(trap_reward=2.0), {"gamma": 0.99, "every": 10}, {}
     goal, falls = 0.8 * optimal_values(treasure, 0.99)[0], {}

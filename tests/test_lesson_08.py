@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import each_seed
 
 from helpers import exact
 from helpers.chatpicture import (
@@ -452,11 +453,10 @@ def test_the_critics_picture():
 # --- what agents do, with seeds that the lesson does not show ------------------------------------
 
 
-each_seed = pytest.mark.parametrize("seed", [11, 22, 33])  # 16 agents each
+SETS = each_seed("seed", [11, 22, 33])  # of 16 agents each
 
 
-@pytest.mark.hardening
-@each_seed
+@SETS
 def test_agents_rank_as_what_they_see(agents, seed):
     ends = {sees: agents["learn_seeing"](sees, 16, seed)[1][-1].numpy() for sees in agents["best"]}
     for worse in ("replies", "count", "last"):
@@ -482,8 +482,7 @@ def losses_of_dials(agents, name, seed):
     return torch.stack(dial).numpy()
 
 
-@pytest.mark.hardening
-@each_seed
+@SETS
 def test_buttons_and_dials(agents, seed):
     for name in ("CLEAR", "VAGUE"):
         buttons, dial = losses_of(agents, name, seed)[0], losses_of_dials(agents, name, seed)
@@ -495,8 +494,7 @@ def test_buttons_and_dials(agents, seed):
             assert dial.mean() > 3 * buttons.mean()
 
 
-@pytest.mark.hardening
-@each_seed
+@SETS
 def test_answers_of_the_panel_that_trains(agents, seed):
     impatient, asked = losses_of(agents, "CLEAR", seed, gamma=0.8)
     assert ((impatient > 0.05) & (impatient < 0.125)).mean() > 0.7  # "most of them"
@@ -510,8 +508,7 @@ def test_answers_of_the_panel_that_trains(agents, seed):
     assert (ruined > 0.05).sum() >= 13 and (ruined > 0.39).any()
 
 
-@pytest.mark.hardening
-@each_seed
+@SETS
 def test_a_wrong_critic_does_harm_with_lambda_0_alone(agents, seed):
     lost, endless, small = {}, {}, agents["small"]
     for error in (0.0, 0.2, -0.5):
