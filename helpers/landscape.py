@@ -45,8 +45,8 @@ class Landscape(RunPicture):
         self._height = height
         self._gamma, self._contours = None, []
         self.figure.set_layout_engine("none")  # or the map would shift a little at each redrawing
-        self._map = self.figure.add_axes((0.12, 0.16, 0.4093, 0.77))  # units alike on both axes
-        self._curve = self.figure.add_axes((0.62, 0.16, 0.35, 0.77))
+        self._map = self.figure.add_axes((0.15, 0.16, 0.4093, 0.77))  # units alike on both axes
+        self._curve = self.figure.add_axes((0.66, 0.16, 0.32, 0.77))
         self._label_map(names)
         self._curve.set(xlim=(0, STEPS), ylim=(-1.1, 3.1), xlabel="step", ylabel="J, mean return")
         here = dict(marker="o", ms=9, mec=COLOURS["black"])
@@ -77,7 +77,7 @@ class Landscape(RunPicture):
         for axis, edges, name, gap in zip((axes.xaxis, axes.yaxis), EDGES, names, "\n "):
             ticks = np.arange(edges[0], edges[1] + 1, 4)
             words = [f"{t:g}{gap}{_percent(t)}" for t in ticks]
-            axis.set_ticks(ticks, words, fontsize=8)
+            axis.set_ticks(ticks, words, fontsize=10)
             axis.set_label_text(f"theta, and {name}")
         axes.set(xlim=EDGES[0], ylim=EDGES[1])
         axes.grid(False)
@@ -89,9 +89,9 @@ class Landscape(RunPicture):
         surface = self._height(*np.meshgrid(x, y), self._gamma)
         filled = self._map.contourf(x, y, surface, LEVELS, cmap=PALE, extend="both")
         lines = self._map.contour(x, y, surface, LEVELS, colors=COLOURS["grey"], linewidths=0.6)
-        self._map.clabel(lines, LEVELS[::2], fontsize=7)
+        self._map.clabel(lines, LEVELS[::2], fontsize=9)
         self._contours = [filled, lines]
-        self._map.set_title(f"J at discount gamma = {self._gamma:g}", fontsize=10)
+        self._map.set_title(f"J at discount gamma = {self._gamma:g}", fontsize=11)
         self.redraw_axes()
 
 
