@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import html
 import itertools
 import random
 import sys
@@ -115,7 +116,7 @@ def faults(panel):
         != label(panel.values, panel._controls),
         "the table is not the picture's": panel._table.value != _table(rows),
         "the picture is not the newest": bytes(panel._image.value) != panel._picture.png(),
-        "the status is not the newest": panel._words not in panel._status.value,
+        "the status is not the newest": html.escape(panel._words) not in panel._status.value,
         "neither at an end nor paused": not done
         and not panel._words.startswith(("Stopped: ", "Paused at")),
         "the button does not say that it is paused": panel._paused
