@@ -1,5 +1,6 @@
 """A stored lesson's cells by their ids, to run some and read what they printed; and seeds for claims."""
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -15,6 +16,13 @@ def each_seed(name, seeds):
     marks = [pytest.mark.hardening, *[pytest.mark.evidence] * (len(seeds) - 1)]
     cases = [pytest.param(seed, marks=mark) for seed, mark in zip(seeds, marks)]
     return pytest.mark.parametrize(name, cases)
+
+
+def sampled(lessons):
+    """The lessons that a long test takes, of a list: all; or each third, another with each number,
+    where COURSE_SAMPLE is one (in .ci/run, whose time is limited, the number of commits)."""
+    turn = os.environ.get("COURSE_SAMPLE")
+    return lessons[int(turn) % 3 :: 3] if turn else lessons
 
 
 class Lesson:

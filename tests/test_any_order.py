@@ -9,6 +9,7 @@ import copy
 import nbformat
 import pytest
 from execute_notebooks import LESSONS, WIDGET_VIEW, normalise
+from lesson_cells import sampled
 from lesson_kernel import client
 from nbclient.util import run_sync
 from nbformat.v4 import new_code_cell, new_notebook
@@ -19,6 +20,7 @@ from test_exercises_in_notebooks import CALL, DETAILS, FENCE, markdown_after
 from helpers import checks
 
 PATHS = sorted(LESSONS.glob("*.ipynb"))
+some_lessons = pytest.mark.parametrize("path", sampled(PATHS), ids=lambda path: path.stem)
 PANELS = """\
 import gc
 from helpers.live import LivePanel
@@ -88,7 +90,7 @@ def solved(cells):
 
 
 @pytest.mark.hardening
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@some_lessons
 def test_again_and_solved(path):
     """Run All; Restart and Run All; then solve all exercises and Run All without a restart."""
     cells = read(path)
@@ -108,7 +110,7 @@ def test_again_and_solved(path):
 
 
 @pytest.mark.hardening
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@some_lessons
 def test_the_same_while_panels_train(path, monkeypatch):
     """What the cells show, and with what each panel ends, if panels train beside the cells."""
     alone, beside = kernel(path), kernel(path)

@@ -18,11 +18,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from jupyter_client import KernelManager
-from lesson_cells import NOTEBOOKS
+from lesson_cells import NOTEBOOKS, sampled
 
 WITH_PANEL = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if "LivePanel(" in p.read_text()]
 CASES = [pytest.param((WITH_PANEL[0], 100), id="short")]  # a lesson, and the events of a storm
-CASES += [pytest.param((p, 300), id=p.stem, marks=pytest.mark.hardening) for p in WITH_PANEL]
+CASES += [
+    pytest.param((p, 300), id=p.stem, marks=pytest.mark.hardening) for p in sampled(WITH_PANEL)
+]
 PATIENCE = 240  # seconds; for what takes seconds, since test machines are slow and shared
 EXPECTED = (  # what ipykernel says, some of it in its log alone
     "without encryption",
