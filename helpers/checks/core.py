@@ -74,23 +74,37 @@ class Check:
     number: the exercise's, such as "0.1".
     solution, example, draw, mistakes: see this module's docstring. Of several mistakes that fit,
         the first is told.
+    edges: further cases that draw would miss: one larger than usual, and the ends of each
+        argument's range (gamma 0 and 1, large logits, small numbers, a single step, ...).
     slopes: names of tensors among the inputs. The answer is a loss or several, and its gradients
         for these are compared as well: the value can be right, and teach nothing or the wrong one.
     near: the sentence for answers within 5 % of the expected ones, but not equal.
-    tolerance: relative and absolute; the default allows for float32.
+    tolerance: relative to each number, or to the largest of its answer if that is below 1 (at
+        least 1e-5); the default allows for float32.
 
     Only the learner's own interrupt (KeyboardInterrupt) passes through. What keeps Python's lock to
     itself, such as sum(itertools.count()), cannot be ended from inside the same process.
     """
 
     def __init__(
-        self, number, *, solution, example, draw, mistakes, slopes=(), near=None, tolerance=1e-4
+        self,
+        number,
+        *,
+        solution,
+        example,
+        draw,
+        mistakes,
+        edges=(),
+        slopes=(),
+        near=None,
+        tolerance=1e-4,
     ):
         self.number = number
         self.solution = solution
         self.example = example
         self.draw = draw
         self.mistakes = mistakes
+        self.edges = edges
         self.slopes = slopes
         self.near = near or "That is close but not equal: look for rounding or an approximation."
         self.tolerance = tolerance
@@ -126,7 +140,7 @@ class Check:
         return Result(
             "passed",
             f"Exercise {self.number} passed: your function is right on the example and on "
-            f"{RANDOM_CASES} random inputs.",
+            f"{len(self.edges) + RANDOM_CASES} other inputs.",
         )
 
     def _failed(self, sentence):
@@ -140,7 +154,7 @@ class Check:
                 f"(what it got is of type {type(fn).__name__})."
             )
         rng = np.random.default_rng()
-        cases = [self.example] + [self.draw(rng) for _ in range(RANDOM_CASES)]
+        cases = [self.example, *self.edges, *(self.draw(rng) for _ in range(RANDOM_CASES))]
         looks = [_ask] + [functools.partial(_ask_slopes, names=self.slopes)] * bool(self.slopes)
         # The solution goes first: fn may switch gradients off, and the solution would have none.
         expected = [[look(self.solution, case) for case in cases] for look in looks]
@@ -157,14 +171,7 @@ class Check:
     def _apart(self, answer, right, tolerance=None):
         """The parts of an answer that are wrong."""
         tolerance = tolerance or self.tolerance
-        return [
-            part
-            for part in right
-            if answer[part].shape != right[part].shape
-            or not np.allclose(
-                answer[part], right[part], rtol=tolerance, atol=tolerance, equal_nan=True
-            )
-        ]
+        return [part for part in right if not _close(answer[part], right[part], tolerance)]
 
     def _name_mistake(self, looks, cases, found, expected):
         """found: the answers of each look so far; only those of the last one are wrong."""
@@ -211,6 +218,15 @@ def _too_slow(run):
     if not run.ended.is_set():
         return f"{sentence} and cannot be stopped: restart the kernel before you go on."
     return f"{sentence} and was stopped: look for a loop that never ends."
+
+
+def _close(answer, right, tolerance):
+    """Whether shapes agree, and numbers within the tolerance; cancelled digits are no fault."""
+    largest = np.abs(right).max(initial=0, where=np.isfinite(right))
+    within = max(tolerance * min(1, largest), 1e-5)
+    return answer.shape == right.shape and np.allclose(
+        answer, right, rtol=tolerance, atol=within, equal_nan=True
+    )
 
 
 def _ask_all(look, fn, cases):

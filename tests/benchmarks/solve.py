@@ -109,7 +109,7 @@ def theirs(seed, watch, algorithm):
     envs = make_vec_env("CartPole-v1", n_envs=8, seed=seed)  # a DummyVecEnv
     make = getattr(stable_baselines3, algorithm)
     model = make("MlpPolicy", envs, seed=seed, device="cpu", **settings)
-    actor = policy(lambda states: model.policy.get_distribution(states).distribution.logits)
+    actor = Policy(lambda states: model.policy.get_distribution(states).distribution.logits)
     model.learn(steps, callback=lambda *_: watch(model.num_timesteps, actor))
     return actor
 
@@ -117,16 +117,18 @@ def theirs(seed, watch, algorithm):
 def naive(seed, watch):
     ClassicAgent, play = lesson_03()
     agent = ClassicAgent(4, 2, seed=seed)
-    actor = policy(lambda states: agent.actor(states).log())
+    actor = Policy(lambda states: agent.actor(states).log())
     for step in play(agent, gymnasium.make("CartPole-v1"), steps=10**9, seed=seed):
         if not watch(step, actor):
             return actor
 
 
-def policy(logits):
-    """A function from states to logits with what evaluate asks of a course Actor."""
-    logits.agents = None
-    return logits
+class Policy(Actor):
+    """A function from states to logits as an Actor, for evaluate to play."""
+
+    def __init__(self, logits):
+        torch.nn.Module.__init__(self)  # the networks are the other program's
+        self.agents, self.forward = None, logits
 
 
 @functools.cache
