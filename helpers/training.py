@@ -288,7 +288,7 @@ def evaluate(actor, env_id, *, env_options=None, episodes=100, seed=0):
     with closing(make_envs(env_id, agents * episodes, env_options)) as vector:
         rollout = play_episodes(vector, actor, seed=seed, generator=generator)
     returns = rollout.rewards.sum(0).reshape(agents, episodes)
-    sums = sum(parameter.flatten(1).sum(1) for parameter in actor.parameters())  # [K]
+    sums = sum((each.flatten(1).sum(1) for each in actor.parameters()), torch.zeros(agents))  # [K]
     return returns.masked_fill(~sums.isfinite()[:, None], torch.nan)
 
 

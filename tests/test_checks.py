@@ -4,7 +4,8 @@ All tests run for every check that helpers.checks exports. What is particular to
 attempts_lesson_NN.py beside this file, as two dictionaries by exercise name:
 
     RIGHT = {"expectation": [attempt, ...]}           correct, usual and unusual
-    WRONG = {"expectation": [(attempt, words), ...]}  at least five; words the message must contain
+    WRONG = {"expectation": [(attempt, words), ...]}  what `mistakes` does not hold already, and words
+                                                      that the message must contain
 """
 
 import _thread
@@ -83,7 +84,7 @@ def test_every_check_has_attempts():
     assert set(checks.__all__) == {*CHECKS, "yours_or"}
     assert set(RIGHT) == set(WRONG) == set(CHECKS)
     assert all(len(set(attempts)) >= 2 for attempts in RIGHT.values())
-    assert all(len({fn for fn, _ in attempts}) >= 5 for attempts in WRONG.values())
+    assert all(len({fn for fn, _ in attempts}) >= 2 for attempts in WRONG.values())
 
 
 @every_check

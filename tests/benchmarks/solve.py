@@ -24,6 +24,7 @@ import measure
 import nbformat
 import torch
 
+from helpers.networks import Actor
 from helpers.training import CARTPOLE, a2c, evaluate
 
 try:
