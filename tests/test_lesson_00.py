@@ -73,6 +73,23 @@ def test_extras_and_markers_are_read(check_installation):
     )
 
 
+@pytest.mark.parametrize("name", ["helpers", "torch"])
+def test_a_file_that_hides_a_package_is_told(check_installation, name, tmp_path, monkeypatch):
+    (tmp_path / f"{name}.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert f"The file {name}.py beside this lesson hides" in check_installation()
+    (tmp_path / f"{name}.py").rename(tmp_path / f"my_{name}.py")
+    assert check_installation() == "Everything is installed. Go on."
+
+
+def test_another_package_of_the_name_helpers_is_told(check_installation, tmp_path, monkeypatch):
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "helpers")
+    assert "Another package has the name helpers" in check_installation()
+
+
 def test_short_sight_runs_off_the_track():
     """With gamma 0.5 most episodes end at the end of the track, not with a fallen pole."""
     settings = {**CARTPOLE, "gamma": 0.5}
