@@ -1,6 +1,7 @@
 """Finite Markov decision processes, solved exactly. S states, A actions, float64 throughout.
 
-Everything is differentiable: autograd passes through the linear systems.
+A policy may be many at once, [..., S, A], as K agents have one each: [K, S, A]; results then lead
+with the same axes. Everything is differentiable: autograd passes through the linear systems.
 Checked against Monte Carlo and by hand in notebooks/01_policy_gradient_theorem.ipynb.
 """
 
@@ -28,23 +29,23 @@ def state_values(mdp, policy, gamma):
 
     $V(s) = \sum_a \pi(a|s) \sum_{s'} P(s'|s,a)\,(r(s,a,s') + \gamma V(s'))$.
 
-    policy: [S, A] probabilities; rows are divided by their sum, which makes up for rounding.
+    policy: [..., S, A] probabilities; rows are divided by their sum, which makes up for rounding.
     gamma: the discount, in [0, 1].
-    Returns [S], in the unit of the rewards; 0 in terminal states. Raises SlipError for tables and
+    Returns [..., S], in the unit of the rewards; 0 in terminal states. Raises SlipError for tables and
     policies of the wrong shape or that are no probabilities, and where gamma is 1 and the policy
     never ends from some state, so that its return is no finite number.
 
     Sutton & Barto 2018, eq. 3.14.
     """
     mdp, policy = _prepare(mdp, policy, gamma)
-    rewards = torch.einsum("sa,sat,sat->s", policy, mdp.transitions, mdp.rewards)
+    rewards = torch.einsum("...sa,sat,sat->...s", policy, mdp.transitions, mdp.rewards)
     return torch.linalg.solve(_system(mdp, policy, gamma), rewards)
 
 
 def action_values(mdp, policy, gamma):
     r"""Q of a policy: $Q(s,a) = \sum_{s'} P(s'|s,a)\,(r(s,a,s') + \gamma V(s'))$.
 
-    Arguments and errors as for state_values. Returns [S, A]; 0 in terminal states.
+    Arguments and errors as for state_values. Returns [..., S, A]; 0 in terminal states.
     Sutton & Barto 2018, eq. 4.6.
     """
     values = state_values(mdp, policy, gamma)
@@ -52,23 +53,25 @@ def action_values(mdp, policy, gamma):
 
 
 def objective(mdp, policy, gamma):
-    r"""The expected return from the start, $J = \sum_s \text{start}(s)\,V(s)$: a scalar.
+    r"""The expected return from the start, $J = \sum_s \text{start}(s)\,V(s)$.
 
-    Arguments and errors as for state_values. Sutton & Barto 2018, eq. 13.4, for any start.
+    Arguments and errors as for state_values. Returns [...], a scalar for one policy.
+    Sutton & Barto 2018, eq. 13.4, for any start.
     """
-    return check_mdp(mdp).start @ state_values(mdp, policy, gamma)
+    return state_values(mdp, policy, gamma) @ check_mdp(mdp).start
 
 
 def occupancy(mdp, policy, gamma):
     r"""Expected discounted visits, $d(s) = \sum_t \gamma^t P(S_t = s)$, solved.
 
-    Arguments and errors as for state_values. Returns [S]; 0 in terminal states. The sum of d is the
-    mean length of an episode for gamma 1, and at most 1 / (1 - gamma) below.
+    Arguments and errors as for state_values. Returns [..., S]; 0 in terminal states. The sum of d
+    is the mean length of an episode for gamma 1, and at most 1 / (1 - gamma) below.
 
     Sutton & Barto 2018, eq. 9.2, with gamma in its second term; their 9.3 divides d by its sum.
     """
     mdp, policy = _prepare(mdp, policy, gamma)
-    return torch.linalg.solve(_system(mdp, policy, gamma).T, mdp.start)
+    system = _system(mdp, policy, gamma).mT
+    return torch.linalg.solve(system, mdp.start.expand(system.shape[:-1]))
 
 
 def policy_gradient(mdp, logits, gamma):
@@ -77,14 +80,14 @@ def policy_gradient(mdp, logits, gamma):
     $\partial J / \partial\,\text{logits}(s,a) = d(s)\,\pi(a|s)\,(Q(s,a) - V(s))$,
     with $\pi(\cdot|s) = \text{softmax}(\text{logits}(s, \cdot))$.
 
-    logits: [S, A]. gamma and errors as for state_values. Returns [S, A].
+    logits: [..., S, A]. gamma and errors as for state_values. Returns [..., S, A].
 
     Sutton & Barto 2018, eq. 13.5, where our d, which does not sum to 1, makes it an equality.
     """
     policy = torch.as_tensor(logits, dtype=torch.float64).softmax(-1)
     q = action_values(mdp, policy, gamma)
     v = (policy * q).sum(-1, keepdim=True)
-    return occupancy(mdp, policy, gamma)[:, None] * policy * (q - v)
+    return occupancy(mdp, policy, gamma)[..., None] * policy * (q - v)
 
 
 def optimal_values(mdp, gamma):
@@ -100,7 +103,7 @@ def optimal_values(mdp, gamma):
     mdp = check_mdp(mdp)
     values = torch.zeros_like(mdp.start)
     for _ in range(100_000):
-        before, values = values, _one_step(mdp, values, gamma).amax(1)
+        before, values = values, _one_step(mdp, values, gamma).amax(-1)
         if (values - before).abs().max() <= 1e-14 * values.abs().max():
             return values
     raise SlipError(
@@ -145,7 +148,8 @@ def check_mdp(mdp):
 def _prepare(mdp, policy, gamma):
     check_fraction("gamma", gamma)
     mdp, policy = check_mdp(mdp), torch.as_tensor(policy, dtype=torch.float64)
-    check_shape("policy", policy, mdp.transitions.shape[:2], "state, action")
+    shape = (*policy.shape[:-2], *mdp.transitions.shape[:2])
+    check_shape("policy", policy, shape, "state, action")
     return mdp, _distribution("policy", policy)
 
 
@@ -162,17 +166,17 @@ def _distribution(name, array):
 
 
 def _one_step(mdp, values, gamma):
-    """Expected reward of each action, and what follows: [S] -> [S, A]."""
-    return (mdp.transitions * (mdp.rewards + gamma * values)).sum(-1)
+    """Expected reward of each action, and what follows: [..., S] -> [..., S, A]."""
+    return (mdp.transitions * (mdp.rewards + gamma * values[..., None, None, :])).sum(-1)
 
 
 def _system(mdp, policy, gamma):
     r"""The matrix $I - \gamma P_\pi$ of both linear systems; $P_\pi$ holds no step to an end."""
     goes_on = ~(mdp.terminal[:, None] | mdp.terminal)
-    steps = torch.einsum("sa,sat->st", policy, mdp.transitions) * goes_on
+    steps = torch.einsum("...sa,sat->...st", policy, mdp.transitions) * goes_on
     if gamma == 1:
         _check_ends(steps.detach())
-    return torch.eye(len(steps), dtype=steps.dtype) - gamma * steps
+    return torch.eye(steps.shape[-1], dtype=steps.dtype) - gamma * steps
 
 
 def _check_ends(steps):
@@ -180,9 +184,9 @@ def _check_ends(steps):
 
     Beyond that, rounding decides what a solver makes of the nearly singular system.
     """
-    surviving = torch.linalg.matrix_power(steps, 2**36).sum(1)
+    surviving = torch.linalg.matrix_power(steps, 2**36).sum(-1)
     if (surviving > 0.5).any():
-        state = int((surviving > 0.5).nonzero()[0])
+        state = int((surviving > 0.5).nonzero()[0, -1])
         raise SlipError(
             f"With gamma 1 an episode must end, but from state {state} this policy never ends (or "
             "not in 70 billion steps). Use gamma below 1, or a policy that can reach a terminal state."

@@ -10,6 +10,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 import helpers  # noqa: F401  (registers the environments)
+from helpers.envs.functional import FunctionalVectorEnv
 from helpers.envs.gridworld import TRAP_MAP, TrapGridWorldVector, grid, map_cells, trap_grid
 from helpers.errors import SlipError
 from helpers.exact import objective, optimal_values, state_values
@@ -99,7 +100,7 @@ def test_gymnasium_accepts_it_without_a_warning():
 def test_both_forms_have_the_same_spaces_and_limit():
     single = gymnasium.make("TrapGridWorld-v0")
     many = gymnasium.make_vec("TrapGridWorld-v0", num_envs=3)
-    assert isinstance(many, TrapGridWorldVector)
+    assert isinstance(many, FunctionalVectorEnv)
     assert many.single_observation_space == single.observation_space
     assert many.single_action_space == single.action_space
     assert many.max_episode_steps == single.spec.max_episode_steps == 200

@@ -13,8 +13,8 @@ from gymnasium.vector import AutoresetMode
 
 import helpers  # noqa: F401  (registers the environments)
 from helpers import exact
+from helpers.envs.functional import FunctionalVectorEnv
 from helpers.envs.support import support_chat, support_history, view
-from helpers.envs.tabular import TabularVectorEnv
 from helpers.errors import SlipError
 
 IDS = ["SupportChat-v0", "SupportHistory-v0"]
@@ -184,7 +184,7 @@ def test_both_forms_have_the_same_spaces_and_prices(env_id, options):
     options = VAGUE | options
     single = gymnasium.make(env_id, **options)
     many = gymnasium.make_vec(env_id, num_envs=5, max_episode_steps=6, **options)
-    assert isinstance(many, TabularVectorEnv)
+    assert isinstance(many, FunctionalVectorEnv)
     assert many.single_observation_space == single.observation_space
     assert many.single_action_space == single.action_space == gymnasium.spaces.Discrete(3)
     assert many.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
@@ -218,7 +218,7 @@ def test_the_vector_forms_mean_return_is_the_exact_objective():
 def test_a_chat_step_by_step():
     env = gymnasium.make(IDS[0], **CLEAR).unwrapped
     env.reset(seed=0)
-    env.state = int(np.nanargmin(abs(env._beliefs - 0.5)))
+    env.state = int(np.nanargmin(abs(env.dynamics.beliefs - 0.5)))
     observation, reward, terminated, truncated, _ = env.step(CLARIFY)
     assert reward == pytest.approx(-0.1) and not terminated and not truncated
     assert abs(observation[0]) == pytest.approx(0.6) and observation[1] == pytest.approx(0.2)
@@ -340,16 +340,16 @@ def test_a_chat_as_text_and_as_a_bar():
     env = gymnasium.make(IDS[0], render_mode="ansi", **CLEAR)
     env.reset(seed=0)
     inner = env.unwrapped
-    inner.state = int(np.nanargmin(abs(inner._beliefs - 0.5)))
+    inner.state = int(np.nanargmin(abs(inner.dynamics.beliefs - 0.5)))
     assert env.render() == "intent 2 [##########..........] intent 1, belief 0.500"
     env.step(ESCALATE)
     assert env.render() == "ended: person"
     env = gymnasium.make(IDS[0], render_mode="rgb_array", **CLEAR)
     env.reset(seed=0)
     inner = env.unwrapped
-    inner.state = int(np.nanargmin(abs(inner._beliefs - 0.5)))
+    inner.state = int(np.nanargmin(abs(inner.dynamics.beliefs - 0.5)))
     picture = env.render()
     assert picture.shape == (32, 320, 3) and picture.dtype == np.uint8
     assert (picture[0, 159] != picture[0, 160]).any() and (picture == picture[:1]).all()
-    inner.state = len(inner._beliefs) - 2  # wrong
+    inner.state = len(inner.dynamics.beliefs) - 2  # wrong
     assert (env.render() == [213, 94, 0]).all()

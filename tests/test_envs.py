@@ -10,12 +10,21 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import helpers  # noqa: F401  (registers the environments)
+from helpers.envs.functional import FunctionalEnv, FunctionalVectorEnv
 from helpers.envs.gridworld import coordinates, grid
 from helpers.envs.tabular import TabularEnv, TabularVectorEnv
 from helpers.errors import SlipError
 from helpers.exact import MDP, objective
 
 IDS = ["ShortCorridor-v0", "GridWorld-v0"]
+ALL = [
+    *((env_id, {}) for env_id in IDS),
+    ("TrapGridWorld-v0", {"slip": 0.6}),
+    ("SupportChat-v0", {}),
+    ("SupportHistory-v0", {"sees": "replies"}),
+    ("ToolTasks-v0", {}),
+    ("ToolTasks-v0", {"retry": True}),
+]
 STATES, ACTIONS = 4, 3
 
 
@@ -44,7 +53,7 @@ def test_gymnasium_accepts_the_single_form_without_a_warning(env_id):
 @pytest.mark.parametrize("env_id", IDS)
 def test_both_forms_have_the_same_spaces_and_limit(env_id):
     single, many = gymnasium.make(env_id), gymnasium.make_vec(env_id, num_envs=3)
-    assert isinstance(many, TabularVectorEnv)
+    assert isinstance(many, FunctionalVectorEnv)
     assert many.single_observation_space == single.observation_space
     assert many.single_action_space == single.action_space
     assert many.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
@@ -168,6 +177,95 @@ def test_vector_form_steps_as_gymnasiums_sync_vector_env(env_id, limit):
             assert left.dtype == right.dtype and np.array_equal(left, right)
         ends += mine[2].sum(), mine[3].sum()
     assert ends.min() > 20
+
+
+@pytest.mark.parametrize("env_id, options", ALL)
+def test_both_forms_play_the_same_episodes(env_id, options):
+    """Every number that is drawn, and both flags at once where an end and the limit coincide."""
+    single = gymnasium.make(env_id, max_episode_steps=3, **options)
+    many = gymnasium.make_vec(env_id, num_envs=1, max_episode_steps=3, **options)
+    rng, ends = np.random.default_rng(5), set()
+    for seed in range(150):
+        one, batch = single.reset(seed=seed)[0], many.reset(seed=seed)[0]
+        assert one.dtype == batch.dtype and np.array_equal(one, batch[0])
+        over = False
+        while not over:
+            action = rng.integers(single.action_space.n)
+            one, batch = single.step(action), many.step(np.array([action]))
+            assert np.array_equal(one[0], batch[0][0])
+            assert one[1:4] == tuple(column[0] for column in batch[1:4])
+            over = one[2] or one[3]
+        ends.add(one[2:4])
+    assert ends >= ({(True, True)} if options.get("retry") else set())
+
+
+class _Push:
+    """Dynamics with numbers for actions: a point that is pushed, until it is beyond 1."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+
+    def initial(self, shape, generator):
+        return generator.uniform(-0.1, 0.1, (*shape, 2))
+
+    def transition(self, states, actions, generator):
+        states = states + np.clip(actions, -1, 1)
+        return states, -(states**2).sum(-1), states[..., 0] > 1
+
+    def observation(self, states):
+        return states.astype(np.float32)
+
+
+class _PushEnv(FunctionalEnv):
+    make_dynamics = _Push
+
+
+def test_actions_may_be_numbers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that it is not registered and cannot be drawn
+        check_env(_PushEnv(), skip_render_check=True)
+    envs = _PushEnv.vector(3, max_episode_steps=4)
+    start, _ = envs.reset(seed=0)
+    pushes = np.array([[0.5, 0], [5, 0], [-0.5, 0.25]])
+    seen = [envs.step(pushes) for _ in range(3)]
+    assert np.allclose(seen[0][0], start + np.clip(pushes, -1, 1), atol=1e-6)
+    assert seen[0][1].dtype == np.float64 and np.allclose(seen[0][1], -(seen[0][0] ** 2).sum(1))
+    ended = [np.flatnonzero(step[2]).tolist() for step in seen]
+    assert ended[0] in ([], [1]) and 1 in ended[0] + ended[1]
+    pushes = np.where(seen[2][2][:, None], np.nan, pushes)  # ignored there
+    after, rewards, *flags, _ = envs.step(pushes)
+    assert not rewards[seen[2][2]].any() and (abs(after[seen[2][2]]) <= 0.1).all()
+    assert not np.logical_or(*flags)[seen[2][2]].any()
+
+
+@pytest.mark.parametrize(
+    "actions, sentence",
+    [
+        (np.zeros(3), "actions must have the shape"),
+        (np.zeros((3, 1)), "actions must have the shape"),
+        (np.full((3, 2), np.nan), "finite numbers"),
+        (np.full((3, 2), np.inf), "finite numbers"),
+        (np.full((3, 2), None), "finite numbers"),
+        (np.full((3, 2), "far"), "finite numbers"),
+    ],
+)
+def test_a_push_that_is_no_number_is_a_slip(actions, sentence):
+    envs, single = _PushEnv.vector(3), _PushEnv()
+    envs.reset(seed=0), single.reset(seed=0)
+    with pytest.raises(SlipError, match=sentence):
+        envs.step(actions)
+    with pytest.raises(SlipError, match=sentence):
+        single.step(actions[0])
+
+
+@pytest.mark.parametrize("env_id, options", ALL)
+def test_a_step_leaves_the_states_that_were_read_before_it(env_id, options):
+    envs = gymnasium.make_vec(env_id, num_envs=40, **options)
+    envs.reset(seed=0)
+    for action in range(envs.single_action_space.n):
+        states, before = envs.states, envs.states.copy()
+        envs.step(np.full(40, action))
+        assert np.array_equal(states, before)
 
 
 def test_the_step_after_an_end_ignores_its_action():

@@ -128,6 +128,27 @@ def test_optimal_values_beat_every_deterministic_policy(seed, gamma):
     assert torch.allclose(optimal_values(mdp, gamma), best, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_many_policies_at_once_are_each_as_alone(gamma):
+    mdp, _ = random_mdp(3)
+    logits = torch.randn(2, 4, 5, 3, generator=torch.Generator().manual_seed(0)).double()
+    policies = logits.softmax(-1)
+    for solve in (state_values, action_values, objective, occupancy, policy_gradient):
+        given = logits if solve is policy_gradient else policies
+        alone = torch.stack([solve(mdp, one, gamma) for one in given.flatten(0, 1)])
+        together = solve(mdp, given, gamma)
+        assert together.shape[:2] == (2, 4)
+        assert torch.allclose(together.flatten(0, 1), alone, rtol=1e-10, atol=1e-12)
+
+
+def test_one_of_many_policies_without_end_is_a_slip():
+    policies = torch.stack([corridor_policy(p) for p in (0.5, 0.0, 0.9)])
+    with pytest.raises(SlipError, match="from state 0 this policy never ends"):
+        state_values(short_corridor(), policies, 1.0)
+    with pytest.raises(SlipError, match=r"policy must have the shape \(3, 4, 2\)"):
+        state_values(short_corridor(), policies[..., :1], 1.0)
+
+
 def test_optimal_values_need_no_cost_per_step():
     values = optimal_values(grid(step_reward=0), 1)
     assert (values[:-1] == 1).all() and values[-1] == 0

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from helpers.envs.tabular import TabularEnv, TabularVectorEnv
+from helpers.envs.functional import FunctionalEnv
+from helpers.envs.tabular import Table
 from helpers.exact import MDP
 
 LEFT, RIGHT = 0, 1
@@ -25,20 +26,15 @@ def short_corridor():
     return MDP(transitions, torch.full_like(transitions, -1), terminal, start)
 
 
-class ShortCorridor(TabularEnv):
+class ShortCorridor(FunctionalEnv):
     """One episode at a time; registered as ShortCorridor-v0. The observation is [1.0] everywhere.
 
     The book has no time limit; the registered form truncates after 1000 steps.
     """
 
-    def __init__(self, render_mode=None):
-        super().__init__(short_corridor(), OBSERVATIONS, render_mode=render_mode)
+    @staticmethod
+    def make_dynamics():
+        return Table(short_corridor(), OBSERVATIONS)
 
 
-class ShortCorridorVector(TabularVectorEnv):
-    """Many episodes at a time."""
-
-    def __init__(self, num_envs, max_episode_steps=None):
-        super().__init__(
-            num_envs, short_corridor(), OBSERVATIONS, max_episode_steps=max_episode_steps
-        )
+ShortCorridorVector = ShortCorridor.vector

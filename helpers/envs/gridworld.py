@@ -6,7 +6,8 @@ from numbers import Real
 import numpy as np
 import torch
 
-from helpers.envs.tabular import TabularEnv, TabularVectorEnv
+from helpers.envs.functional import FunctionalEnv
+from helpers.envs.tabular import Table
 from helpers.errors import SlipError, check_count, check_fraction
 from helpers.exact import MDP
 
@@ -98,50 +99,29 @@ def coordinates(size=5):
     return np.stack([np.tile(axis, size), np.repeat(axis, size)], -1)
 
 
-class GridWorld(TabularEnv):
+class GridWorld(FunctionalEnv):
     """One episode at a time; registered as GridWorld-v0, which truncates after 1000 steps.
 
     gymnasium.make("GridWorld-v0", size=..., step_reward=..., goal_reward=...) as for grid.
     """
 
-    def __init__(self, size=5, *, render_mode=None, **rewards):
-        super().__init__(
-            grid(size, **rewards), coordinates(size), layout=(size, size), render_mode=render_mode
-        )
+    @staticmethod
+    def make_dynamics(size=5, **rewards):
+        return Table(grid(size, **rewards), coordinates(size), layout=(size, size))
 
 
-class GridWorldVector(TabularVectorEnv):
-    """Many episodes at a time."""
-
-    def __init__(self, num_envs, size=5, *, max_episode_steps=None, **rewards):
-        super().__init__(
-            num_envs, grid(size, **rewards), coordinates(size), max_episode_steps=max_episode_steps
-        )
-
-
-class TrapGridWorld(TabularEnv):
+class TrapGridWorld(FunctionalEnv):
     """One episode at a time; registered as TrapGridWorld-v0, which truncates after 200 steps.
 
     gymnasium.make("TrapGridWorld-v0", rows=..., slip=..., trap_reward=..., ...) as for trap_grid.
     The observation says which cell it is: [S] zeros, with a one at the number of the state.
     """
 
-    def __init__(self, rows=TRAP_MAP, *, render_mode=None, **options):
+    @staticmethod
+    def make_dynamics(rows=TRAP_MAP, **options):
         cells = map_cells(rows)
-        super().__init__(
-            trap_grid(rows, **options),
-            np.eye(cells.size),
-            layout=cells.shape,
-            marks="".join(cells.ravel()),
-            render_mode=render_mode,
-        )
+        drawing = {"layout": cells.shape, "marks": "".join(cells.ravel())}
+        return Table(trap_grid(rows, **options), np.eye(cells.size), **drawing)
 
 
-class TrapGridWorldVector(TabularVectorEnv):
-    """Many episodes at a time."""
-
-    def __init__(self, num_envs, rows=TRAP_MAP, *, max_episode_steps=None, **options):
-        world = trap_grid(rows, **options)
-        super().__init__(
-            num_envs, world, np.eye(len(world.start)), max_episode_steps=max_episode_steps
-        )
+GridWorldVector, TrapGridWorldVector = GridWorld.vector, TrapGridWorld.vector

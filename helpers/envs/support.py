@@ -16,7 +16,8 @@ from numbers import Real
 import numpy as np
 import torch
 
-from helpers.envs.tabular import AGENT, FLOOR, GOAL, TabularEnv, TabularVectorEnv
+from helpers.envs.functional import FunctionalEnv
+from helpers.envs.tabular import AGENT, FLOOR, GOAL, Table
 from helpers.errors import SlipError, check_count
 from helpers.exact import MDP
 
@@ -81,17 +82,17 @@ def support_history(
     return _table(beliefs, replies, accuracy, prices, np.eye(len(told))[0]), histories
 
 
-class _Chat(TabularEnv):
+class _Chat(Table):
     """A chat that can be drawn: its belief as a bar, or how it ended."""
 
-    def __init__(self, mdp, observations, beliefs, render_mode):
-        super().__init__(mdp, observations, render_mode=render_mode)
-        self._beliefs = beliefs
+    def __init__(self, mdp, observations, beliefs):
+        super().__init__(mdp, observations)
+        self.beliefs = beliefs
 
-    def render(self):
-        after_end = self.state - (len(self._beliefs) - len(ENDS))
-        end, belief = ENDS[after_end] if after_end >= 0 else None, self._beliefs[self.state]
-        if self.render_mode == "ansi":
+    def render(self, state, mode):
+        after_end = state - (len(self.beliefs) - len(ENDS))
+        end, belief = ENDS[after_end] if after_end >= 0 else None, self.beliefs[state]
+        if mode == "ansi":
             bar = "" if end else "#" * round(20 * belief)
             words = f"intent 2 [{bar:.<20}] intent 1, belief {belief:.3f}"
             return f"ended: {end}" if end else words
@@ -102,7 +103,7 @@ class _Chat(TabularEnv):
         return picture
 
 
-class SupportChat(_Chat):
+class SupportChat(FunctionalEnv):
     """One chat at a time; registered as SupportChat-v0, which truncates after 1000 steps.
 
     gymnasium.make("SupportChat-v0", accuracy=..., question_cost=..., wrong_price=...,
@@ -112,20 +113,13 @@ class SupportChat(_Chat):
     an answer or a person ends the chat. Rendered as text or as a bar whose filled part is b.
     """
 
-    def __init__(self, *, render_mode=None, **prices):
+    @staticmethod
+    def make_dynamics(**prices):
         mdp, beliefs = support_chat(**prices)
-        super().__init__(mdp, view(beliefs), beliefs, render_mode)
+        return _Chat(mdp, view(beliefs), beliefs)
 
 
-class SupportChatVector(TabularVectorEnv):
-    """Many chats at a time."""
-
-    def __init__(self, num_envs, *, max_episode_steps=None, **prices):
-        mdp, beliefs = support_chat(**prices)
-        super().__init__(num_envs, mdp, view(beliefs), max_episode_steps=max_episode_steps)
-
-
-class SupportHistory(_Chat):
+class SupportHistory(FunctionalEnv):
     """The chat from belief 0.5, of which the agent sees one part; registered as SupportHistory-v0.
 
     sees: "belief" (by how many the replies for intent 1 lead), "replies" (how many there are of each
@@ -135,19 +129,14 @@ class SupportHistory(_Chat):
     actions, rewards and ends as in SupportChat.
     """
 
-    def __init__(self, sees="belief", *, render_mode=None, **prices):
+    @staticmethod
+    def make_dynamics(sees="belief", **prices):
         mdp, histories = support_history(**prices)
         beliefs = _beliefs_of(histories, prices.get("accuracy", 0.8))
-        super().__init__(mdp, history_view(histories, sees), beliefs, render_mode)
+        return _Chat(mdp, history_view(histories, sees), beliefs)
 
 
-class SupportHistoryVector(TabularVectorEnv):
-    """Many chats at a time."""
-
-    def __init__(self, num_envs, sees="belief", *, max_episode_steps=None, **prices):
-        mdp, histories = support_history(**prices)
-        observations = history_view(histories, sees)
-        super().__init__(num_envs, mdp, observations, max_episode_steps=max_episode_steps)
+SupportChatVector, SupportHistoryVector = SupportChat.vector, SupportHistory.vector
 
 
 def view(beliefs):

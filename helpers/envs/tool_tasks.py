@@ -4,19 +4,18 @@ import re
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
-import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from helpers.envs.functional import FunctionalEnv
 from helpers.envs.tool_phrases import draw_task
-from helpers.errors import SlipError, check_count, check_shape
+from helpers.errors import SlipError
 from helpers.tools import TOOLS, answered
 
 NAMES = tuple(TOOLS)
 PERSON = NAMES.index("person")
+CALLED = np.eye(len(NAMES), dtype=bool)  # row a: which tools action a calls
 COSTS = np.array([0.02, 0.04, 0.04, 0.04, 0.02, 0.5])  # of one call, in the order of NAMES
 RIGHT, WRONG = 1.0, -0.1  # reward of an answer, before the tool's cost
 FEATURES = 512
@@ -99,7 +98,48 @@ def expected_rewards(tasks, costs=COSTS):
     return RIGHT * chance + WRONG * (1 - chance) - costs
 
 
-class ToolTasks(gymnasium.Env):
+class _Desk:
+    """The dynamics: requests, calls and what they pay (see envs.functional)."""
+
+    # a state: the request's number, what the asker means, which tools were called in vain
+    STATE = np.dtype([("task", int), ("meaning", int), ("failed", bool, len(NAMES))])
+
+    def __init__(self, held_out=False, retry=False, person_cost=0.5, pay="right"):
+        if not (
+            isinstance(person_cost, int | float) and np.isfinite(person_cost) and person_cost >= 0
+        ):
+            raise SlipError(f"person_cost must be a number of at least 0, but is {person_cost!r}.")
+        if pay not in ("right", "answered"):
+            raise SlipError(f'pay must be "right" or "answered", but is {pay!r}.')
+        self.tasks, self.retry, self.pay = task_set(bool(held_out)), bool(retry), pay
+        self.costs = costs_with(person_cost)
+        self._cumulative = self.tasks.meanings.cumsum(1)
+        width = FEATURES + self.retry * len(NAMES)
+        self.observation_space = Box(-1, 1, (width,), np.float32)
+        self.action_space = Discrete(len(NAMES))
+
+    def initial(self, shape, generator):
+        states = np.zeros(shape, self.STATE)
+        task = states["task"] = generator.integers(len(self.tasks.texts), size=shape)
+        meaning = (self._cumulative[task] <= generator.random((*shape, 1))).sum(-1)
+        states["meaning"] = np.minimum(meaning, self._cumulative.shape[1] - 1)
+        return states
+
+    def transition(self, states, actions, generator):
+        task, states = states["task"], states.copy()
+        right = self.tasks.right[task, states["meaning"], actions]
+        paid = right if self.pay == "right" else self.tasks.answered[task, actions]
+        rewards = np.where(paid, RIGHT, WRONG) - self.costs[actions]
+        states["failed"] |= CALLED[actions] & ~right[..., None]
+        return states, rewards, right | (not self.retry)
+
+    def observation(self, states):
+        seen = self.tasks.embeddings.take(states["task"], 0)
+        failed = states["failed"].astype(np.float32)
+        return np.concatenate([seen, failed], -1) if self.retry else seen
+
+
+class ToolTasks(FunctionalEnv):
     """One request an episode; registered as ToolTasks-v0, which truncates after 20 calls.
 
     Observation: the request's embedding, [512] in [-1, 1]; with retry, six numbers more, 1 for each
@@ -113,128 +153,28 @@ class ToolTasks(gymnasium.Env):
     """
 
     metadata: ClassVar = {"render_modes": ["ansi"], "render_fps": 1}
-
-    def __init__(self, render_mode=None, **settings):
-        self._game = _Game(**settings)
-        self.observation_space, self.action_space = self._game.spaces()
-        self.render_mode = render_mode
-        self._over = True
+    make_dynamics = _Desk
 
     def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self._state = self._game.first(1, self.np_random)
-        self._over, self._said = False, []
-        return self._game.observe(self._state)[0], {}
+        self._said = []
+        return super().reset(seed=seed, options=options)
 
     def step(self, action):
-        if self._over:
-            raise SlipError("No episode is running: call reset() before step().")
-        actions = self._game.check_actions(np.asarray(action), ())[None]
-        self._state, rewards, ended = self._game.move(self._state, actions)
-        self._said.append(self._answer(NAMES[actions[0]]))
-        self._over = bool(ended[0])
-        return self._game.observe(self._state)[0], float(rewards[0]), self._over, False, {}
+        result = super().step(action)
+        self._said.append(self._answer(NAMES[action]))
+        return result
 
     def render(self):
-        return "\n".join([self._game.tasks.texts[self._state.task[0]], *self._said])
+        return "\n".join([self.dynamics.tasks.texts[self.state["task"]], *self._said])
 
     def _answer(self, name):
-        task, meaning = self._state.task[0], self._state.meaning[0]
+        tasks, task = self.dynamics.tasks, self.state["task"]
         if name == "person":
-            return f"person: {self._game.tasks.answers[task][meaning]}"
-        return f"{name}: {TOOLS[name](self._game.tasks.texts[task])}"
+            return f"person: {tasks.answers[task][self.state['meaning']]}"
+        return f"{name}: {TOOLS[name](tasks.texts[task])}"
 
 
-class ToolTasksVector(VectorEnv):
-    """num_envs requests at a time, in NumPy; settings as for ToolTasks. NEXT_STEP reset."""
-
-    metadata: ClassVar = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-
-    def __init__(self, num_envs, max_episode_steps=None, **settings):
-        check_count("num_envs", num_envs)
-        self.num_envs, self._most_calls = num_envs, max_episode_steps or np.inf
-        self._game = _Game(**settings)
-        self.single_observation_space, self.single_action_space = self._game.spaces()
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self._state = None
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self._state = self._game.first(self.num_envs, self.np_random)
-        self._calls, self._ended = np.zeros(self.num_envs, int), np.zeros(self.num_envs, bool)
-        return self._game.observe(self._state), {}
-
-    def step(self, actions):
-        if self._state is None:
-            raise SlipError("No episode is running: call reset() before step().")
-        resets = self._ended
-        actions = self._game.check_actions(np.asarray(actions), (self.num_envs,), ignored=resets)
-        state, rewards, terminated = self._game.move(self._state, np.where(resets, 0, actions))
-        self._calls += 1
-        if resets.any():
-            for old, new in zip(state, self._game.first(resets.sum(), self.np_random)):
-                old[resets] = new
-            rewards[resets], terminated[resets], self._calls[resets] = 0, False, 0
-        self._state = state
-        truncated = ~terminated & (self._calls >= self._most_calls)
-        self._ended = terminated | truncated
-        return self._game.observe(state), rewards, terminated, truncated, {}
-
-
-class _State(NamedTuple):
-    """Where B episodes stand."""
-
-    task: np.ndarray  # [B] its number
-    meaning: np.ndarray  # [B] what the asker means
-    failed: np.ndarray  # [B, tools] bool: called in vain
-
-
-class _Game:
-    """The rules, for any number of episodes: what both forms of the environment are made of."""
-
-    def __init__(self, held_out=False, retry=False, person_cost=0.5, pay="right"):
-        if not (
-            isinstance(person_cost, int | float) and np.isfinite(person_cost) and person_cost >= 0
-        ):
-            raise SlipError(f"person_cost must be a number of at least 0, but is {person_cost!r}.")
-        if pay not in ("right", "answered"):
-            raise SlipError(f'pay must be "right" or "answered", but is {pay!r}.')
-        self.tasks, self.retry, self.pay = task_set(bool(held_out)), bool(retry), pay
-        self.costs = costs_with(person_cost)
-        self._cumulative = self.tasks.meanings.cumsum(1)
-
-    def spaces(self):
-        width = FEATURES + self.retry * len(NAMES)
-        return Box(-1, 1, (width,), np.float32), Discrete(len(NAMES))
-
-    def first(self, count, generator):
-        task = generator.integers(len(self.tasks.texts), size=count)
-        meaning = (self._cumulative[task] <= generator.random((count, 1))).sum(1)
-        meaning = np.minimum(meaning, self._cumulative.shape[1] - 1)
-        return _State(task, meaning, np.zeros((count, len(NAMES)), bool))
-
-    def move(self, state, actions):
-        """The states after these calls, with rewards and whether the episodes are over."""
-        task, meaning, failed = (part.copy() for part in state)
-        right = self.tasks.right[task, meaning, actions]
-        paid = right if self.pay == "right" else self.tasks.answered[task, actions]
-        rewards = np.where(paid, RIGHT, WRONG) - self.costs[actions]
-        failed[np.arange(len(task)), actions] |= ~right
-        return _State(task, meaning, failed), rewards, right | (not self.retry)
-
-    def observe(self, state):
-        seen = self.tasks.embeddings[state.task]
-        return np.hstack([seen, state.failed.astype(np.float32)]) if self.retry else seen
-
-    def check_actions(self, actions, shape, ignored=False):
-        check_shape("actions", actions, shape, "one for each environment")
-        whole = actions.dtype.kind in "iu"
-        if not (whole and (((actions >= 0) & (actions < len(NAMES))) | ignored).all()):
-            raise SlipError(
-                f"An action must be a whole number from 0 to {len(NAMES) - 1}, but got {actions}."
-            )
-        return actions
+ToolTasksVector = ToolTasks.vector
 
 
 def costs_with(person_cost):
