@@ -9,14 +9,15 @@ def discounted_returns(rewards, gamma):
     r"""Returns to go of one episode, $G_t = r_t + \gamma G_{t+1}$ with $G_T = 0$.
 
     rewards: [T, ...]; rewards[t] follows the action taken at t. Pad shorter episodes with zeros.
-    gamma: the discount, in [0, 1].
+    gamma: the discount, in [0, 1]; a number, or a tensor that broadcasts over a row of the rewards:
+        [K, 1] gives each of K agents its own.
     Returns [T, ...], in the unit of the rewards. Raises SlipError for gamma outside [0, 1].
 
     Sutton & Barto 2018, eq. 3.9; their R_{t+1} is our rewards[t].
     Derived in notebooks/02_reinforce.ipynb.
     """
-    check_fraction("gamma", gamma)
     rewards = _as_float(rewards)
+    gamma = _fraction("gamma", gamma, rewards)
     returns = rewards.clone()
     for t in reversed(range(len(returns) - 1)):
         returns[t] += gamma * returns[t + 1]
@@ -32,15 +33,15 @@ def gae(rewards, values, terminated, truncated, *, gamma, lam):
     rewards, terminated, truncated: [T, ...]; rewards[t] follows the action taken at t.
     values: [T+1, ...]; values[t+1] is the value of the state in which step t arrived,
         an episode's true last state included.
-    gamma, lam: in [0, 1].
+    gamma, lam: in [0, 1]; numbers, or tensors that broadcast over a row of the rewards.
     Returns [T, ...], in the unit of the rewards. Raises SlipError where shapes disagree, there is
     no step, or gamma or lam lies outside [0, 1].
 
     Schulman et al. 2016, eq. 16; their delta uses the same indices as ours.
     Derived in notebooks/04_a2c.ipynb.
     """
-    check_fraction("lam", lam)
-    rewards, values, one_step, ends = _prepare(rewards, values, terminated, truncated, gamma)
+    rewards, values, one_step, ends, gamma = _prepare(rewards, values, terminated, truncated, gamma)
+    lam = _fraction("lam", lam, rewards)
     advantages = list(one_step - values[:-1])  # delta; what follows is added from the end back
     for t in reversed(range(len(advantages) - 1)):
         advantages[t] = advantages[t] + gamma * lam * advantages[t + 1].masked_fill(ends[t], 0)
@@ -54,7 +55,7 @@ def n_step_returns(rewards, values, terminated, truncated, *, gamma, n):
     state, a terminated one from 0) and at the end of the data.
 
     rewards, terminated, truncated: [T, ...]; values: [T+1, ...] as for gae.
-    gamma: in [0, 1]; n: at least 1.
+    gamma: in [0, 1], as for gae; n: at least 1.
     Returns [T, ...], in the unit of the rewards. Raises SlipError where shapes disagree, there is
     no step, gamma lies outside [0, 1] or n is below 1.
 
@@ -62,7 +63,7 @@ def n_step_returns(rewards, values, terminated, truncated, *, gamma, n):
     Derived in notebooks/04_a2c.ipynb.
     """
     check_count("n", n)
-    rewards, values, one_step, ends = _prepare(rewards, values, terminated, truncated, gamma)
+    rewards, values, one_step, ends, gamma = _prepare(rewards, values, terminated, truncated, gamma)
     returns = one_step.clone()
     for _ in range(min(n, len(rewards)) - 1):  # each pass makes a k-step return a (k+1)-step one
         longer = rewards[:-1] + gamma * returns[1:]
@@ -71,11 +72,11 @@ def n_step_returns(rewards, values, terminated, truncated, *, gamma, n):
 
 
 def _prepare(rewards, values, terminated, truncated, gamma):
-    """Tensors of rewards and values, the target r_t + gamma V_{t+1}, and where episodes end."""
-    check_fraction("gamma", gamma)
+    """Tensors of rewards and values, targets r_t + gamma V_{t+1}, where episodes end, and gamma."""
     rewards, values = _as_float(rewards), _as_float(values)
     if not len(rewards):
         raise SlipError("There are no steps: give rewards at least one row.")
+    gamma = _fraction("gamma", gamma, rewards)
     terminated, truncated = (torch.as_tensor(x).bool() for x in (terminated, truncated))
     check_shape("terminated", terminated, rewards.shape, "that of the rewards")
     check_shape("truncated", truncated, rewards.shape, "that of the rewards")
@@ -86,7 +87,23 @@ def _prepare(rewards, values, terminated, truncated, gamma):
         "one more row than the rewards: the last row is the value of the state after the last step",
     )
     one_step = rewards + gamma * torch.where(terminated, 0, values[1:])
-    return rewards, values, one_step, terminated | truncated
+    return rewards, values, one_step, terminated | truncated, gamma
+
+
+def _fraction(name, value, rewards):
+    """A number in [0, 1], or a tensor of them that broadcasts over a row of the rewards."""
+    if not isinstance(value, torch.Tensor):
+        check_fraction(name, value)
+        return value
+    for number in value.flatten().tolist():
+        check_fraction(name, number)
+    row = rewards.shape[1:]
+    if value.dim() > len(row) or any(a not in (1, b) for a, b in zip(value.shape[::-1], row[::-1])):
+        raise SlipError(
+            f"{name} has the shape {tuple(value.shape)}, which does not broadcast over a row of the "
+            f"rewards, {tuple(row)}: give [K, 1] for [T, K, B]."
+        )
+    return value.to(rewards.dtype)
 
 
 def _as_float(array):

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from helpers.errors import SlipError, check_count, check_shape
+from helpers.errors import SlipError, check_count
+from helpers.policies import gumbel as gumbel  # lesson 04 imports it from here
+from helpers.policies import is_vector, policy_for
 
 MOST_STEPS = 10_000  # of an episode that is played to its end: some environments have no time limit
 
@@ -22,7 +24,7 @@ class Rollout(NamedTuple):
     """
 
     observations: torch.Tensor  # [T+1, ..., features] float32
-    actions: torch.Tensor  # [T, ...] int64
+    actions: torch.Tensor  # [T, ...] int64; or [T, ..., A] float32, as drawn: not yet clipped
     rewards: torch.Tensor  # [T, ...] float32
     terminated: torch.Tensor  # [T, ...] bool: the episode is over, nothing follows
     truncated: torch.Tensor  # [T, ...] bool: the time limit cut it off, it would have gone on
@@ -36,7 +38,7 @@ def make_envs(env_id, count, env_options=None):
     env_options: a dictionary of the environment's own keyword arguments.
     Uses the environment's own vectorised form where it has one. Raises SlipError for an id that
     Gymnasium does not know or that lacks a package, for spaces other than vectors in and a choice of
-    actions out, and for environments that reset in another way.
+    actions or bounded numbers out, and for environments that reset in another way.
     """
     check_count("the number of environments", count)
     try:
@@ -59,12 +61,21 @@ def make_envs(env_id, count, env_options=None):
 def _problem(env_id, envs):
     """What keeps these environments from being used here, in words, or None."""
     observation_space, action_space = envs.single_observation_space, envs.single_action_space
-    if len(observation_space.shape or ()) != 1 or not isinstance(
-        action_space, gymnasium.spaces.Discrete
-    ):
+    if len(observation_space.shape or ()) != 1:
         return (
-            f"{env_id} does not fit: this course's networks read a vector of numbers and choose "
-            f"among finitely many actions, but it has {observation_space} and {action_space}."
+            f"{env_id} does not fit: this course's networks read a vector of numbers, but it shows "
+            f"{observation_space}."
+        )
+    if policy_for(action_space) is None:
+        if is_vector(action_space):
+            return (
+                f"{env_id} does not fit: its actions have no bounds, {action_space}. Give its "
+                "action_space finite ends, to which actions are then clipped."
+            )
+        return (
+            f"{env_id} does not fit: this course's agents choose among finitely many actions "
+            "(Discrete) or act by a vector of real numbers (a Box with one axis), but its actions "
+            f"are {action_space}."
         )
     mode = envs.metadata.get("autoreset_mode")
     if mode != AutoresetMode.NEXT_STEP:
@@ -80,20 +91,22 @@ def collect(envs, actor, *, steps, seed, generator):
 
     envs: from make_envs; with K agents, environments k*B to (k+1)*B-1 are agent k's.
     seed: of the environments. generator: torch.Generator from which the actions are drawn.
+    Raises SlipError for an actor of another kind of actions, and for rewards that are no numbers.
     """
-    shape = _batch_shape(envs, actor)
+    space, shape = envs.single_action_space, _batch_shape(envs, actor)
+    policy, size = _policy(space, actor)
     observation, _ = envs.reset(seed=seed)
     start = np.ones(envs.num_envs, bool)  # False where the coming step only resets
     running = np.zeros(envs.num_envs, np.float32)
     while True:
         flat = _empty_rollout(steps, envs)
         rollout = Rollout(*(torch.from_numpy(x).unflatten(1, shape) for x in flat))  # same memory
-        noise = gumbel((steps, *shape, envs.single_action_space.n), generator)
+        noise = policy.noise((steps, *shape, size), generator)
         for t in range(steps):
             flat.observations[t] = observation
-            rollout.actions[t] = _act(actor, rollout.observations[t], noise[t])
-            choices = flat.actions[t] + envs.single_action_space.start  # ours count from 0
-            observation, reward, terminated, truncated, _ = envs.step(choices)
+            rollout.actions[t] = _act(actor, policy, rollout.observations[t], noise[t])
+            actions = policy.to_env(flat.actions[t], space)
+            observation, reward, terminated, truncated, _ = envs.step(actions)
             ended = terminated | truncated
             running += reward
             flat.rewards[t], flat.valid[t] = reward, start
@@ -143,16 +156,27 @@ def play_episodes(envs, actor, *, seed, generator):
     return Rollout(masked.observations[: steps + 1], *(field[:steps] for field in masked[1:]))
 
 
-def gumbel(shape, generator):
-    """Gumbel noise g: argmax(logits + g) is a sample of softmax(logits) (Maddison et al. 2014)."""
-    return torch.empty(shape).exponential_(generator=generator).log_().neg_()
+def collect_episodes(envs, actor, *, seed, generator):
+    """Whole episodes forever: yields what play_episodes returns, again and again."""
+    while True:
+        yield play_episodes(envs, actor, seed=seed, generator=generator)
+        seed = None  # the environments' own generators go on
 
 
 @torch.no_grad()
-def _act(actor, observation, noise):
-    logits = actor(observation)
-    check_shape("what the actor returns", logits, noise.shape, "one logit for each action")
-    return (logits + noise).argmax(-1)
+def _act(actor, policy, observation, noise):
+    return policy.sample(actor(observation), noise)
+
+
+def _policy(space, actor):
+    """What the environment's actions ask for; an actor that is no Actor is taken for such."""
+    policy, size = policy_for(space)
+    if getattr(actor, "policy", policy) is not policy:
+        raise SlipError(
+            f"This actor is a {actor.policy.__name__}, but the environment's actions, {space}, want "
+            f"a {policy.__name__}: see Actor's argument policy."
+        )
+    return policy, size
 
 
 def _batch_shape(envs, actor):
@@ -170,7 +194,12 @@ def _join(parts):
 
 def _empty_rollout(steps, envs):
     """A Rollout of NumPy arrays with one axis for all environments, to be filled step by step."""
-    features = envs.single_observation_space.shape
+    features, (policy, size) = (
+        envs.single_observation_space.shape,
+        policy_for(envs.single_action_space),
+    )
     observations = np.empty((steps + 1, envs.num_envs, *features), np.float32)
-    kinds = (np.int64, np.float32, bool, bool, bool, np.float32)
-    return Rollout(observations, *(np.empty((steps, envs.num_envs), kind) for kind in kinds))
+    actions = np.empty((steps, envs.num_envs, *policy.shape(size)), policy.dtype)
+    kinds = (np.float32, bool, bool, bool, np.float32)
+    others = (np.empty((steps, envs.num_envs), kind) for kind in kinds)
+    return Rollout(observations, actions, *others)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from helpers.errors import SlipError
-from helpers.networks import Actor, Body, Critic, clip_gradients, make_optimiser
+from helpers.networks import Actor, Body, Critic, clip_gradients, make_optimiser, per_agent
+from helpers.policies import Gaussian
 
 AGENTS, FEATURES, ACTIONS = 3, 4, 2
 
@@ -45,10 +46,18 @@ def test_one_agent_is_an_ordinary_network(hidden, lead):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda **o: Actor(FEATURES, ACTIONS, **o), lambda **o: Critic(FEATURES, **o)]
+    "make",
+    [
+        lambda **o: Actor(FEATURES, ACTIONS, **o),
+        lambda **o: Actor(FEATURES, ACTIONS, policy=Gaussian, **o),
+        lambda **o: Critic(FEATURES, **o),
+    ],
 )
 def test_agents_side_by_side_are_the_agents_alone(make):
     many = make(hidden=(16, 8), agents=AGENTS, generator=seeded(3))
+    with torch.no_grad():
+        for parameter in many.parameters():
+            parameter += draw(*parameter.shape, seed=1)
     states = draw(7, AGENTS, 6, FEATURES)
     together, step = many(states), many(states[0])
     assert together.shape[:3] == (7, AGENTS, 6)
@@ -118,6 +127,99 @@ def test_separate_networks_make_two_groups_with_their_own_rates():
         assert group["lr"] == group["initial_lr"] == pytest.approx(rate)
     (only,) = make_optimiser(actor, lr=0.2).param_groups
     assert only["params"] == list(actor.parameters()) and only["lr"] == 0.2
+
+
+def test_a_gaussian_actor_returns_means_and_log_stds_that_depend_on_no_state():
+    actor = Actor(FEATURES, 2, policy=Gaussian, agents=AGENTS, generator=seeded(5))
+    mean, log_std = actor(3 * draw(AGENTS, 100, FEATURES)).chunk(2, -1)
+    assert mean.abs().max() < 0.2 and mean.std() > 0 and not log_std.any()
+    with torch.no_grad():
+        actor.head.log_std.copy_(torch.arange(AGENTS * 2).reshape(AGENTS, 1, 2))
+    _, log_std = actor(draw(5, AGENTS, 7, FEATURES)).chunk(2, -1)
+    expected = torch.arange(AGENTS * 2.0).reshape(AGENTS, 1, 2).expand(5, AGENTS, 7, 2)
+    assert torch.equal(log_std, expected)
+
+
+@pytest.mark.parametrize("policy", [{}, {"policy": Gaussian}])
+def test_a_snapshot_is_the_network_as_it_was(policy):
+    actor = Actor(FEATURES, ACTIONS, agents=AGENTS, generator=seeded(3), **policy)
+    states = draw(AGENTS, 6, FEATURES)
+    before, copied = actor(states), actor.snapshot()
+    for mine, its in zip(actor.parameters(), copied.parameters(), strict=True):
+        assert mine.data_ptr() != its.data_ptr() and its.requires_grad
+    with torch.no_grad():
+        for parameter in actor.parameters():
+            parameter += 1
+    assert torch.equal(copied(states), before) and not torch.equal(actor(states), before)
+    assert copied.agent(1).body is not copied.body and copied.agents == AGENTS
+    copied(states).sum().backward()
+    assert all(p.grad is None for p in actor.parameters())
+
+
+def test_each_agents_step_is_its_own_share_of_adams():
+    """Against Adam of PyTorch on each agent's part alone, three steps, with a rate that falls."""
+    rates = [0.3, 0.003, 0.1]
+    actor = Actor(FEATURES, ACTIONS, agents=AGENTS, generator=seeded(9))
+    alone = [actor.agent(k) for k in range(AGENTS)]
+    theirs = [torch.optim.Adam(a.parameters(), lr=rate) for a, rate in zip(alone, rates)]
+    ours = make_optimiser(actor, lr=rates)
+    (group,) = ours.param_groups
+    assert group["lr"] == group["initial_lr"] == 0.3
+    for step in range(3):
+        group["lr"] = 0.3 / (1 + step)
+        for i, parameter in enumerate(actor.parameters()):
+            parameter.grad = draw(*parameter.shape, seed=10 * step + i)
+        ours.step()
+        for k, (single, optimiser) in enumerate(zip(alone, theirs)):
+            optimiser.param_groups[0]["lr"] = rates[k] / (1 + step)
+            for mine, its in zip(actor.parameters(), single.parameters()):
+                its.grad = mine.grad[[k]].clone()
+            optimiser.step()
+            for mine, its in zip(actor.parameters(), single.parameters()):
+                torch.testing.assert_close(mine[[k]], its, atol=1e-6, rtol=1e-6)
+
+
+def test_the_critics_rates_are_products():
+    actor, critic = (
+        make(agents=2) for make in (lambda **o: Actor(4, 2, **o), lambda **o: Critic(4, **o))
+    )
+    optimiser = make_optimiser(actor, critic, lr=[0.1, 0.2], critic_lr_scale=[4, 1])
+    first, second = optimiser.param_groups
+    assert first["lr"] == 0.2 and first["share"].flatten().tolist() == [0.5, 1]
+    assert second["lr"] == pytest.approx(0.4) and second["share"].flatten().tolist() == [1, 0.5]
+    equal = make_optimiser(actor, critic, lr=[0.1, 0.2], critic_lr_scale=[4, 2]).param_groups[1]
+    assert equal["lr"] == pytest.approx(0.4) and equal["share"] is None
+    still = make_optimiser(actor, critic, lr=[0.1, 0.2], critic_lr_scale=0).param_groups[1]
+    assert still["lr"] == 0 and still["share"] is None
+
+
+@pytest.mark.parametrize(
+    "rates, sentence",
+    [
+        ({"lr": [0.1, 0.0]}, r"lr\[1\] must be a finite number above 0, but is 0.0"),
+        ({"lr": 0}, "lr must be a finite number above 0, but is 0"),
+        ({"lr": [0.1] * 3}, "lr holds 3 numbers, but the number of agents is 2"),
+        ({"lr": 0.1, "critic_lr_scale": (1, -1)}, r"critic_lr_scale\[1\] must be .* at least 0"),
+    ],
+)
+def test_wrong_learning_rates_get_a_sentence(rates, sentence):
+    with pytest.raises(SlipError, match=sentence):
+        make_optimiser(Actor(4, 2, agents=2), Critic(4, agents=2), **rates)
+
+
+def test_a_number_for_all_or_one_for_each():
+    def check(name, value):
+        seen.append((name, value))
+
+    for one in (0.5, np.float64(0.5), torch.tensor(0.5), [0.5, 0.5], np.array([0.5, 0.5])):
+        seen = []
+        assert per_agent("gamma", one, 2, check) == 0.5 and seen
+    seen = []
+    for two in ([0.5, 1], (0.5, 1), np.array([0.5, 1]), torch.tensor([0.5, 1])):
+        rates = per_agent("gamma", two, 2, check)
+        assert rates.dtype == torch.float64 and rates.tolist() == [0.5, 1]
+        assert torch.equal(per_agent("gamma", rates, 2, check), rates)
+    assert seen[:2] == [("gamma[0]", 0.5), ("gamma[1]", 1)]
 
 
 def test_the_first_policy_is_nearly_uniform_and_the_first_values_are_not_all_0():

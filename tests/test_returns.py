@@ -252,6 +252,34 @@ def test_a_fraction_outside_zero_to_one_gets_a_sentence(gamma):
         gae(*arrays, gamma=0.5, lam=gamma)
 
 
+def test_each_agent_may_have_a_discount_of_its_own():
+    """Rows of [K, B]: gamma and lambda [K, 1] give what each agent gets alone with its numbers."""
+    arrays = episodes(12, 9, (3, 4))
+    gammas, lams = torch.tensor([[0.5], [0.9], [1.0]]), torch.tensor([[1.0], [0.0], [0.7]])
+    together = (
+        discounted_returns(arrays[0], gammas),
+        gae(*arrays, gamma=gammas, lam=lams),
+        n_step_returns(*arrays, gamma=gammas, n=3),
+    )
+    for k in range(3):
+        mine, gamma = [array[:, k] for array in arrays], gammas[k].item()
+        alone = (
+            discounted_returns(mine[0], gamma),
+            gae(*mine, gamma=gamma, lam=lams[k].item()),
+            n_step_returns(*mine, gamma=gamma, n=3),
+        )
+        for ours, its in zip(together, alone):
+            torch.testing.assert_close(ours[:, k], its)
+
+
+def test_discounts_that_do_not_fit_the_rewards_get_a_sentence():
+    arrays = episodes(12, 9, (3, 4))
+    with pytest.raises(SlipError, match=r"gamma has the shape \(3,\), which does not broadcast"):
+        gae(*arrays, gamma=torch.tensor([0.5, 0.9, 1.0]), lam=1)
+    with pytest.raises(SlipError, match=r"lam must be a number from 0 to 1, but is 1\.5"):
+        gae(*arrays, gamma=1, lam=torch.tensor([[0.5], [1.5], [1.0]]))
+
+
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, None])
 def test_n_that_is_no_count_gets_a_sentence(n):
     with pytest.raises(SlipError, match="n must be a whole number of at least 1"):

@@ -6,12 +6,14 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 
 import helpers.rollout
 from helpers.errors import SlipError
 from helpers.networks import Actor, Critic
-from helpers.rollout import Rollout, collect, gumbel, make_envs, play_episodes
+from helpers.policies import Gaussian
+from helpers.rollout import Rollout, collect, collect_episodes, make_envs, play_episodes
 
 GAMMA = 0.99
 
@@ -223,12 +225,6 @@ def test_actions_are_drawn_from_each_agents_softmax():
             assert abs((one == other).double().mean() - same) < 5 * error
 
 
-def test_gumbel_noise_has_its_mean_and_variance():
-    noise = gumbel((200_000,), seeded(8)).double()
-    assert noise.mean().item() == pytest.approx(np.euler_gamma, abs=0.015)
-    assert noise.var().item() == pytest.approx(np.pi**2 / 6, abs=0.04)
-
-
 def test_the_same_seed_gives_the_same_rollout():
     def play(seed):
         vector = make_envs("CartPole-v1", 4)
@@ -270,6 +266,87 @@ def test_rows_that_only_reset_would_spoil_the_critic():
     assert returns.mean().item() == pytest.approx(19.5, abs=4 * returns.std().item() / 16)
 
 
+class Acts(gymnasium.Env):
+    """Any action space; an episode lasts 3 steps, and what it was told to do is kept in `told`."""
+
+    observation_space = Box(-1, 1, (1,), np.float32)
+    told = []  # noqa: RUF012
+
+    def __init__(self, space):
+        self.action_space = space
+
+    def reset(self, *, seed=None, options=None):
+        self.clock = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.clock += 1
+        self.told.append(action)
+        return np.zeros(1, np.float32), 0.0, self.clock == 3, False, {}
+
+
+WALLS = Box(np.array([-0.5, -2], np.float32), np.array([0.5, 0], np.float32))
+SPACES = {
+    "Walls": WALLS,
+    "Unbounded": Box(-np.inf, np.inf, (1,)),
+    "HalfBounded": Box(0, np.inf, (1,)),
+    "MultiDiscrete": gymnasium.spaces.MultiDiscrete([2, 3]),
+    "Matrix": Box(-1, 1, (2, 2)),
+    "WholeNumbers": Box(0, 5, (1,), np.int64),
+}
+for name, space in SPACES.items():
+    gymnasium.register(f"{name}-v0", lambda space=space: Acts(space), disable_env_checker=True)
+
+
+@pytest.mark.parametrize("agents", [None, 2])
+def test_numbers_are_recorded_as_drawn_and_clipped_for_the_environment(agents):
+    """Two numbers with walls of their own, from two agents of three environments or one of six."""
+    vector = make_envs("Walls-v0", 6)
+    actor = Actor(1, 2, policy=Gaussian, agents=agents, generator=seeded(0))
+    Acts.told.clear()
+    (rollout,) = act(vector, actor, count=1, steps=3, seed=1)
+    assert rollout.actions.dtype == torch.float32
+    assert rollout.actions.shape == (3, *((6,) if agents is None else (2, 3)), 2)
+    drawn, told = rollout.actions.reshape(18, 2).numpy(), np.array(Acts.told)
+    np.testing.assert_array_equal(told, np.clip(drawn, WALLS.low, WALLS.high))
+    assert (drawn < WALLS.low).any() and (drawn > WALLS.high).any()
+    assert all(WALLS.contains(action) for action in Acts.told)
+
+
+def test_numbers_are_drawn_from_each_agents_gaussian():
+    actor = Actor(3, 1, policy=Gaussian, hidden=(), agents=2, generator=seeded(2))
+    means, stds = torch.tensor([-1.0, 3.0]), torch.tensor([0.1, 2.0])
+    with torch.no_grad():
+        actor.head.weight.zero_()
+        actor.head.bias.copy_(means[:, None, None])
+        actor.head.log_std.copy_(stds.log()[:, None, None])
+    actions = join(act(make_envs("Pendulum-v1", 20), actor, count=2, steps=100, seed=3)).actions
+    for k in range(2):
+        z = ((actions[:, k] - means[k]) / stds[k]).double().flatten()
+        assert len(z) == 2000 and abs(z.mean()) < 3.5 / 2000**0.5
+        assert abs((z**2).mean() - 1) < 3.5 * (2 / 2000) ** 0.5
+
+
+def test_an_actor_of_the_other_kind_of_actions_gets_a_sentence():
+    with pytest.raises(SlipError, match=r"actor is a Choice, but .* want a Gaussian"):
+        act(make_envs("Pendulum-v1", 2), Actor(3, 2), count=1, steps=1, seed=0)
+    gaussian = Actor(4, 1, policy=Gaussian)
+    with pytest.raises(SlipError, match=r"a Gaussian, but .* Discrete\(2\), want a Choice"):
+        act(make_envs("CartPole-v1", 2), gaussian, count=1, steps=1, seed=0)
+    with pytest.raises(SlipError, match=r"must have the shape \(2, 2\) \(a mean and the logarithm"):
+        act(make_envs("Pendulum-v1", 2), Actor(3, 2, policy=Gaussian), count=1, steps=1, seed=0)
+
+
+def test_whole_episodes_come_one_after_another():
+    vector = make_envs("CartPole-v1", 3)
+    episodes = collect_episodes(vector, uniform(vector), seed=4, generator=seeded(4))
+    one, other = itertools.islice(episodes, 2)
+    again = play_episodes(vector, uniform(vector), seed=4, generator=seeded(4))
+    assert torch.equal(one.rewards, again.rewards)
+    assert not torch.equal(one.observations[0], other.observations[0])
+    assert all((r.terminated.sum(0) == 1).all() for r in (one, other))
+
+
 @pytest.mark.parametrize(
     "env_id, sentence",
     [
@@ -277,7 +354,11 @@ def test_rows_that_only_reset_would_spoil_the_critic():
         ("CartPole-v9", "Gymnasium knows no environment"),
         ("", "Gymnasium knows no environment"),
         (None, "Gymnasium knows no environment None"),
-        ("Pendulum-v1", "Pendulum-v1 does not fit: .* finitely many actions"),
+        ("Unbounded-v0", r"Unbounded-v0 does not fit: its actions have no bounds, Box\(-inf, inf"),
+        ("HalfBounded-v0", "HalfBounded-v0 does not fit: its actions have no bounds"),
+        ("MultiDiscrete-v0", r"choose among finitely many .*, but its actions are MultiDiscrete"),
+        ("Matrix-v0", r"a Box with one axis\), but its actions are Box\(-1.0, 1.0, \(2, 2\)"),
+        ("WholeNumbers-v0", "a vector of real numbers .* but its actions are Box"),
         ("Blackjack-v1", "Blackjack-v1 does not fit"),
         ("FrozenLake-v1", "FrozenLake-v1 does not fit: this course's networks read a vector"),
     ],
@@ -369,5 +450,5 @@ def test_environments_that_do_not_fit_are_closed(monkeypatch):
     closed = []
     monkeypatch.setattr(gymnasium.vector.VectorEnv, "close", lambda self: closed.append(self))
     with pytest.raises(SlipError, match="does not fit"):
-        make_envs("Pendulum-v1", 2)
+        make_envs("FrozenLake-v1", 2)
     assert len(closed) == 1
