@@ -1,6 +1,6 @@
 """What the lessons import: networks, losses, training loops, exact solutions, live panels.
 
-One module a concept; imports run downward only: live, plots, player and checks may import
+One module a concept; imports run downward only: live, plots and checks may import
 training, which imports rollout, losses and returns, which import networks, exact, envs, errors.
 """
 

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from helpers import controls
-from helpers.controls import label
 from helpers.errors import SlipError
-from helpers.film import Film, _spoken
-from helpers.live import LivePanel, _table
-from helpers.player import Player
-from helpers.taskbox import Reply, TaskBox
+from helpers.live import Film, LivePanel, controls
+from helpers.live.film import _spoken
+from helpers.live.page import table
+from helpers.live.panel import FINE
+from helpers.live.player import Player
+from helpers.live.taskbox import Reply, TaskBox
 
 TEXTS = ["", "0", "0.015", "1", "-1e400", "nan", "ß" * 2000, "__import__('os')", "\x00\n<b>"]
 COUNTED = (Figure, Player, types.GeneratorType, asyncio.TimerHandle)
@@ -113,9 +113,9 @@ def faults(panel):
     rows, done = panel._picture.rows(), panel._words.startswith("Finished.")
     return {
         "it is not the last values that were trained": rows[0][1]
-        != label(panel.values, panel._controls),
-        "the table is not the picture's": panel._table.value != _table(rows),
-        "the picture is not the newest": bytes(panel._image.value) != panel._picture.png(),
+        != ", ".join(controls.label(panel.values, panel._controls)),
+        "the table is not the picture's": panel._table.value != table(rows),
+        "the picture is not the newest": bytes(panel._image.value) != panel._picture.png(FINE),
         "the status is not the newest": html.escape(panel._words) not in panel._status.value,
         "neither at an end nor paused": not done
         and not panel._words.startswith(("Stopped: ", "Paused at")),

@@ -16,10 +16,10 @@ import pytest
 import torch
 from ipywidgets.widgets import widget as ipywidgets_widget
 
-from helpers import controls, in_foreground, live
+from helpers import in_foreground, live
 from helpers.errors import SlipError
-from helpers.live import LivePanel
-from helpers.plots import LearningCurve
+from helpers.live import LivePanel, controls, learning_curves
+from helpers.live import panel as panel_module
 from helpers.training import CARTPOLE, a2c
 
 LATE = 5.0  # seconds; a bound for what takes milliseconds, generous since machines are shared
@@ -67,16 +67,20 @@ class Train:
 class Picture:
     """A picture that costs nothing: its bytes say which run and update they show."""
 
+    width = 500
+
     def __init__(self):
         self.label, self.items, self.restarts, self.kept = "", [], 0, 0
+        self.fine = 0  # how often it was drawn finely
 
-    def restart(self, label):
-        self.label, self.items, self.restarts = label, [], self.restarts + 1
+    def restart(self, settings):
+        self.label, self.items, self.restarts = ", ".join(settings), [], self.restarts + 1
 
     def add(self, item):
         self.items.append(item)
 
-    def png(self):
+    def png(self, scale=1):
+        self.fine += scale > 1
         return f"{self.restarts}, {len(self.items)}".encode()
 
     def keep(self):
@@ -104,6 +108,7 @@ def shown(panel):
 def make(monkeypatch):
     """Makes panels that train in threads; afterwards they are closed and no thread is left."""
     monkeypatch.delenv("COURSE_FOREGROUND", raising=False)
+    monkeypatch.setattr(panel_module, "QUIET_SECONDS", 0)
     before, panels = set(threading.enumerate()), []
 
     def make(train, picture=None, **controls):
@@ -497,17 +502,17 @@ class Breakable(Picture):
                 self.check("update")
             yield item
 
-    def restart(self, label):
+    def restart(self, settings):
         self.check("restart")
-        super().restart(label)
+        super().restart(settings)
 
     def add(self, item):
         self.check("add")
         super().add(item)
 
-    def png(self):
+    def png(self, scale=1):
         self.check("png")
-        return super().png()
+        return super().png(scale)
 
     def rows(self):
         self.check("rows")
@@ -517,7 +522,7 @@ class Breakable(Picture):
 @pytest.mark.parametrize("place", ["train", "update", "restart", "add", "png", "rows"])
 @pytest.mark.parametrize("error", [KeyError("<lost>"), SystemExit("bye"), SlipError("Too hot.")])
 def test_an_error_is_told_and_the_next_move_works(make, monkeypatch, place, error):
-    monkeypatch.setattr(live, "FRAME_SECONDS", 0)  # each update is drawn
+    monkeypatch.setattr(panel_module, "FRAME_SECONDS", 0)  # each update is drawn
     picture = Breakable()
     panel = make(picture.train, picture)
     assert panel.wait().startswith("Finished.") and shown(panel) == b"1, 4"
@@ -539,7 +544,9 @@ def test_an_error_is_told_and_the_next_move_works(make, monkeypatch, place, erro
 
 
 def test_an_error_leaves_the_last_good_state_in_sight(make, monkeypatch):
-    monkeypatch.setattr(live, "FRAME_SECONDS", 60)  # the first update is drawn, the next too soon
+    monkeypatch.setattr(
+        panel_module, "FRAME_SECONDS", 60
+    )  # the first update is drawn, the next too soon
     picture = Breakable()
     picture.broken, picture.error = "update", SlipError("Too hot.")
     panel = make(picture.train, picture)
@@ -689,10 +696,60 @@ def test_a_shell_that_names_no_cell(make, monkeypatch, parent):
 
 def test_it_draws_at_most_twenty_pictures_a_second(make):
     picture, times = Picture(), []
-    picture.png = lambda: times.append(time.monotonic()) or b"drawn"
+    picture.png = lambda scale=1: times.append(time.monotonic()) or b"drawn"
     train = Train(updates=300, seconds=0.001)
     make(train, picture).wait()
-    assert len(times) <= 4 + (times[-1] - times[0]) / live.FRAME_SECONDS < 300
+    assert len(times) <= 5 + (times[-1] - times[0]) / panel_module.FRAME_SECONDS < 300
+
+
+def test_the_picture_that_stays_is_drawn_finely(make):
+    picture = Picture()
+    panel = make(Train(), picture)
+    panel.wait()
+    assert picture.fine == 1 and panel._image.layout.width == "500px"  # the same size on the page
+    press(panel, "Step")
+    assert panel.wait().startswith("Paused") and picture.fine == 2
+    press(panel, "Resume")
+    assert panel.wait().startswith("Finished") and picture.fine == 3
+    press(panel, "Pause", "Resume", "Keep")  # nothing to draw
+    panel.wait()
+    assert picture.fine == 3
+
+
+def test_a_drag_draws_finely_only_at_its_end(make, monkeypatch):
+    monkeypatch.setattr(panel_module, "QUIET_SECONDS", 2)
+    picture, train = Picture(), Train(updates=1, seconds=0)
+    panel = make(train, picture)
+    for k in range(1, 6):
+        until(lambda k=k: len(train.finished) == k)
+        panel.set(gamma=k / 10)
+    panel.wait()
+    assert picture.fine == 1 and len(train.finished) == 6
+
+
+def test_nobody_waits_for_the_fine_picture(make, monkeypatch):
+    """Words, the next run and the end of the thread come at once."""
+    monkeypatch.setattr(panel_module, "QUIET_SECONDS", 1000)
+    train = Train()
+    panel = make(train)
+    until(lambda: "Finished." in panel._words)
+    panel.set(gamma=0.5)
+    until(lambda: len(train.finished) == 2 and "Finished." in panel._words)
+    press(panel, "Step")
+    until(lambda: panel._words.startswith("Paused at 5%"))
+    press(panel, "Resume")
+    until(lambda: len(train.finished) == 3)
+    worker = panel._worker
+    panel.close()
+    worker.join(LATE)
+    assert not worker.is_alive()
+
+
+def test_in_the_foreground_no_picture_is_drawn_finely(foreground):
+    """What a notebook stores."""
+    picture = Picture()
+    LivePanel(Train(seconds=0), picture, gamma=live.gamma(0.9)).close()
+    assert picture.fine == 0
 
 
 # On CartPole
@@ -709,7 +766,7 @@ def cartpole_panel(make, **values):
         "agents": live.agents(values.get("agents", 1)),
         "seed": live.seed(values.get("seed", 0)),
     }
-    return make(cartpole, LearningCurve(), **controls)
+    return make(cartpole, learning_curves(), **controls)
 
 
 def weights(panel):
@@ -788,6 +845,10 @@ def test_a_train_function_without_a_generator_is_told(make, returned, named):
     assert panel.wait().startswith(
         f"Stopped: train(...) returned {named}, not a generator of items"
     )
+
+
+def test_a_lone_item_will_do(make):
+    assert make(lambda **values: Item(1.0)).wait() == "Finished. Now at 1.00."
 
 
 def test_any_iterable_of_items_will_do(make):

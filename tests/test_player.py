@@ -17,10 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import player
 from helpers.errors import SlipError
+from helpers.live import player, watch
+from helpers.live.player import Player, record
 from helpers.networks import Actor
-from helpers.player import Player, record, watch
 
 CARTPOLE = "CartPole-v1"
 
@@ -182,7 +182,7 @@ def test_nothing_global_is_touched(actor, unchanged_globals):
 def test_silent_without_a_display():
     """In a fresh process, as on a server: no greeting, no warning, no complaint of SDL."""
     code = (
-        "import torch; from helpers.networks import Actor; from helpers.player import record\n"
+        "import torch; from helpers.networks import Actor; from helpers.live.player import record\n"
         "actor = Actor(4, 2, generator=torch.Generator().manual_seed(0))\n"
         f"assert record(actor, {CARTPOLE!r}, seed=0).steps > 5"
     )

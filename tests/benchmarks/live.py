@@ -8,15 +8,16 @@ panel. Then each panel is measured in that kernel, its other settings left as th
 first picture    from a move of its first slider (gamma), while nothing trains, to the next
                  change of the picture: the new run's empty axes and its ghosts
 ... with data    to the picture that shows the new run's first update
-finished         to the end of the new run
+finished         to the picture of the new run's end
 frame            CPU of drawing the finished run once more, as PNG
+fine             CPU of drawing it as finely as it stays on the page
 cancel           from a move while a run is under way to the first update of the new one
 stop             from close() while a run is under way to the end of the worker thread
 solved           of panels that train on CartPole: to the first update (looked at after the run, one
                  in --every) after which each agent's mean return in 100 fresh episodes is at least
                  475, actions sampled
 
-Times are wall milliseconds, but for the frame's. The panel's first run warms up.
+Times are wall milliseconds, but for those of a frame. The panel's first run warms up.
 """
 
 import itertools
@@ -29,8 +30,9 @@ from typing import NamedTuple
 import measure
 import nbformat
 
-from helpers.controls import Slider
 from helpers.live import LivePanel
+from helpers.live.controls import Slider
+from helpers.live.panel import FINE
 from helpers.training import evaluate
 
 OPTIONS = [
@@ -40,7 +42,16 @@ OPTIONS = [
 ]
 QUICK = {"repetitions": 2, "every": 10}
 LATE = 120.0  # seconds; whatever takes longer is an error
-COLUMNS = ("first picture", "... with data", "finished", "frame", "cancel", "stop", "solved")
+COLUMNS = (
+    "first picture",
+    "... with data",
+    "finished",
+    "frame",
+    "fine",
+    "cancel",
+    "stop",
+    "solved",
+)
 
 
 class Event(NamedTuple):
@@ -110,8 +121,9 @@ def measure_panel(panel, repetitions, every):
     for _ in range(repetitions):
         for column, seconds in whole_run(watched, every).items():
             found[column].append(1000 * seconds)
-    frames = measure.repeat(panel._picture.png, repetitions)
-    found["frame"] = [1000 * frame.cpu for frame in frames]
+    for column, scale in (("frame", 1), ("fine", FINE)):
+        frames = measure.repeat(lambda scale=scale: panel._picture.png(scale), repetitions)
+        found[column] = [1000 * frame.cpu for frame in frames]
     _, run = watched.move()
     for _ in range(repetitions):
         watched.until(run, 0.1)
@@ -129,14 +141,13 @@ def whole_run(watched, every):
     watched.events.clear()
     begin, run = watched.move()
     watched.panel.wait(LATE)
-    finished = time.perf_counter()
     events = watched.of(run)
     pictures = [event.seconds for event in events if event.item is None]
     items = [event for event in events if event.item is not None]
     moments = {
         "first picture": pictures[0],
         "... with data": next(picture for picture in pictures if picture > items[0].seconds),
-        "finished": finished,
+        "finished": next(picture for picture in pictures if picture > items[-1].seconds),
     }
     if every and on_cartpole(items[0].item):
         moments["solved"] = solved([*items[every - 1 :: every], items[-1]])

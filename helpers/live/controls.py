@@ -29,7 +29,7 @@ class Slider(widgets.HBox):
         if not self.low <= value <= self.high:
             raise SlipError(f"{description}: {value} is not from {self.low:g} to {self.high:g}.")
         self._bar = widgets.IntSlider(
-            0, min=0, max=len(self.places) - 1, readout=False, **_look(description, "24em")
+            0, min=0, max=len(self.places) - 1, readout=False, **look(description, "24em")
         )
         self._field = widgets.Text(continuous_update=False, layout={"width": "4.6em"})
         self._field.tooltip = f"{description}: type a number, then Enter"
@@ -91,9 +91,9 @@ def learning_rate(value, *, low=1e-4, high=1.0, description="initial learning ra
 
 def choice(description, options, value=None):
     """One button for each option; the first is chosen, or `value`."""
-    look = _look(description, width="max-content", button_width="auto")
     chosen = options[0] if value is None else value
-    buttons = widgets.ToggleButtons(options=options, value=chosen, **look)
+    style = look(description, width="max-content", button_width="auto")
+    buttons = widgets.ToggleButtons(options=options, value=chosen, **style)
     for name in ("jupyter-widgets", "widget-inline-hbox"):  # lost in ipywidgets 8.1.9
         buttons.add_class(name)  # the label beside the buttons, as elsewhere
     return buttons
@@ -106,7 +106,15 @@ def agents(value=4):
 
 def seed(value=0):
     """Field for the random seed: another seed is another run of luck."""
-    return widgets.BoundedIntText(value, min=0, max=10**6, **_look("random seed", width="17em"))
+    return widgets.BoundedIntText(value, min=0, max=10**6, **look("random seed", width="17em"))
+
+
+def button(description, tooltip, callback):
+    """A button of a panel; callback takes it as its argument."""
+    made = widgets.Button(description=description, tooltip=tooltip, layout={"width": "6em"})
+    made.on_click(callback)
+    answer_at_once(made)
+    return made
 
 
 def number_text(value):
@@ -120,9 +128,8 @@ def _tidy(value):
 
 
 def label(values, controls):
-    """The settings of a run in words, as in "discount gamma 0.99, agents 4"."""
-    texts = {name: number_text(value) for name, value in values.items()}
-    return ", ".join(f"{controls[name].description} {text}" for name, text in texts.items())
+    """The settings of a run in words, as in ["discount gamma 0.99", "agents 4"]."""
+    return [f"{controls[name].description} {number_text(v)}" for name, v in values.items()]
 
 
 def check_value(name, value, controls):
@@ -184,6 +191,7 @@ def replace_earlier(new):
         thing.close()
 
 
-def _look(description, width="30em", **style):
-    style |= {"description_width": "9.5em"}
+def look(description, width="30em", label_width="9.5em", **style):
+    """The keyword arguments by which a widget bears its description."""
+    style |= {"description_width": label_width}
     return {"description": description, "style": style, "layout": {"width": width}}

@@ -20,14 +20,15 @@ from IPython.display import display
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from helpers import in_foreground
-from helpers.controls import answer_at_once, close, replace_earlier
 from helpers.errors import SlipError, check_count
+from helpers.live.controls import answer_at_once, close, replace_earlier
 from helpers.networks import Actor
-from helpers.rollout import gumbel, make_envs
+from helpers.policies import Choice, policy_for
+from helpers.rollout import make_envs
 
 MOST_STEPS = 1000  # some environments have no time limit, and some policies never finish
 PLAY_MS, FRAME_MS, HOLD_MS = 4000, 100, 1000  # whole animation, longest frame, rest on the last one
-CAPTION_HEIGHT, COLOURS = 22, 32
+CAPTION_HEIGHT, PALETTE_SIZE = 22, 32
 PIXELS = threading.Lock()  # pygame draws for one thread at a time, and closing it closes it for all
 
 
@@ -200,17 +201,18 @@ def _play(player, env, seed):
     """One episode: actions and rewards (lists of T), and how it ended in words."""
     generator = torch.Generator().manual_seed(seed)
     observation, _ = env.reset(seed=seed)
-    choices, first = env.action_space.n, env.action_space.start
+    policy, size = policy_for(env.action_space)
     actions, rewards = [], []
     while len(actions) < MOST_STEPS:
-        logits = player(torch.as_tensor(observation, dtype=torch.float32))
-        if len(logits) != choices:
+        outputs = player(torch.as_tensor(observation, dtype=torch.float32))
+        if policy is Choice and len(outputs) != size:
             raise SlipError(
-                f"This agent chooses among {len(logits)} actions, the environment has {choices}."
+                f"This agent chooses among {len(outputs)} actions, the environment has {size}."
             )
-        if not logits.isfinite().all():
+        if not outputs.isfinite().all():
             raise SlipError("This agent cannot act: its policy is no longer a number.")
-        actions.append(int(first + (logits + gumbel(choices, generator)).argmax()))
+        action = policy.sample(outputs, policy.noise((size,), generator)).numpy()
+        actions.append(policy.to_env(action, env.action_space))
         observation, reward, terminated, truncated, _ = env.step(actions[-1])
         rewards.append(float(reward))
         if terminated or truncated:
@@ -258,7 +260,7 @@ def _animate(frames):
     """The frames as PNG bytes, in colours they share, so that only what moves is stored."""
     sample = frames[:: max(1, len(frames) // 5)] + frames[-1:]
     sheet = np.concatenate([np.asarray(frame) for frame in sample])
-    palette = Image.fromarray(sheet).quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+    palette = Image.fromarray(sheet).quantize(PALETTE_SIZE, Image.Quantize.MAXCOVERAGE)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [min(FRAME_MS, PLAY_MS // len(frames))] * len(frames)
     durations[-1] = HOLD_MS

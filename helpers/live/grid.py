@@ -1,4 +1,4 @@
-"""Pictures of a critic on a grid: its values beside the exact ones, and how far apart."""
+"""Values and policies on a grid: figures of them, and the part of a live picture that shows them."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,7 +13,8 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
 
 from helpers.envs.gridworld import MOVES
-from helpers.plots import COLOURS, LivePicture, RunPicture, set_each
+from helpers.live.parts import Curves, Part, diverged
+from helpers.live.picture import Picture
 
 # From orange-red over white to blue, so pale that black numbers stay readable on it.
 PALE = LinearSegmentedColormap.from_list("values", ["#eda27f", "#ffffff", "#7fb8d8"])
@@ -38,7 +39,7 @@ class Judged(NamedTuple):
 
     def words(self):
         if not self.critic.isfinite().all():
-            return "Diverged: the critic's values are no longer numbers. Lower the learning rate."
+            return diverged("the critic's value")
         start = self.exact[:, 0]
         flat = int((self.policy.amax(2) > 0.999).all(1).sum())
         which = "The policy" if len(start) == 1 else f"Of {len(start)} policies {flat}"
@@ -58,7 +59,7 @@ def draw_values(axes, values, policy=None, *, cells=None, animated=False):
         state is the goal.
     Returns the artists that update_values takes, in the order in which they are drawn.
     """
-    cells = _square(len(values)) if cells is None else cells
+    cells = square(len(values)) if cells is None else cells
     height, width = cells.shape
     axes.set(xticks=range(width), yticks=range(height), xlabel="x", ylabel="y")
     axes.grid(False)
@@ -114,86 +115,53 @@ def _outline(text):
     return Path(path.vertices - np.ptp(path.vertices, 0) / 2, path.codes)
 
 
-def _square(states):
+def square(states):
     size = round(states**0.5)
     return np.array([*"." * (states - 1), "G"]).reshape(size, size)
 
 
-class ValueFrames(LivePicture):
-    """Three grids side by side for a Judged item: the critic's V, the exact V of its policy, and
-    the best V there is (best: [S]), each with the arrows of its policy, best_policy [S, A].
+class Grid(Part):
+    """Values [S] of a gridworld as colours and numbers, and where policy gives [S, A] arrows: of the
+    newest run alone. cells: as for draw_values, 5 by 5 by default."""
 
-    cells: the letters of the map. agent: the number of the agent that is shown.
+    def __init__(self, of=None, policy=None, *, cells=None, **axes):
+        self._cells = square(25) if cells is None else cells
+        super().__init__(of, shape=(self._cells.size,), **axes)
+        self._policy = policy
+
+    def build(self, axes):
+        arrows = None if self._policy is None else np.full((self._cells.size, len(MOVES)), 0.25)
+        blank = np.zeros(self._cells.size), arrows
+        self.moving = draw_values(axes, *blank, cells=self._cells, animated=True)
+        super().build(axes)
+
+    def read(self, item):
+        """Values and policy."""
+        policy = self._policy and self.numbers(self._policy(item))
+        return super().read(item), policy
+
+    def draw(self, place, values):
+        if place == 0 and values:
+            update_values(self.moving, *values[-1])
+
+
+def critic_picture(*, cells=None, highest_error=1.5):
+    """A picture of Judged items. Of the first agent its critic and its exact V as grids; of all agents
+    how good the policy is (exact V of the start) and how wrong the critic is. Start: state 0.
     """
-
-    def __init__(self, best, best_policy, cells, *, agent=0):
-        super().__init__(width=9.2, height=2.9)
-        self._agent = agent
-        left, middle, right = self.figure.subplots(1, 3)
-        blank = np.zeros(cells.size), best_policy
-        self._grids = [draw_values(a, *blank, cells=cells, animated=True) for a in (left, middle)]
-        draw_values(right, best, best_policy, cells=cells)
-        for axes, title in zip(
-            (left, middle, right), ("the critic's V", "exact V of its policy", "best V")
-        ):
-            axes.set_title(title, fontsize=10)
-        self.moving = [artist for artists in self._grids for artist in artists]
-
-    def add(self, item):
-        """Show this Judged."""
-        for artists, values in zip(self._grids, (item.critic, item.exact)):
-            update_values(artists, values[self._agent], item.policy[self._agent])
-
-
-class ValueGrid(RunPicture):
-    """Picture of Judged items. Agent 0's critic and its exact V as grids; for all agents, how good
-    the policy is (exact V of the start) and how wrong the critic is, agents as thin lines, up to
-    three earlier runs as ghosts. cells: as for draw_values, 5 by 5 by default. Start: state 0.
-    """
-
-    def __init__(self, *, cells=None, highest_error=1.5):
-        super().__init__(width=9.2, height=3.9)
-        cells = _square(25) if cells is None else cells
-        axes = self.figure.subplot_mosaic("ABC;ABD", width_ratios=(1, 1, 1.15))
-        self.figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
-        grids, self._curves = (axes["A"], axes["B"]), (axes["C"], axes["D"])
-        blank = np.zeros(cells.size), np.full((cells.size, 4), 0.25)
-        self._grids = [draw_values(a, *blank, cells=cells, animated=True) for a in grids]
-        grids[0].set_title("the critic's V (first agent)", fontsize=10)
-        grids[1].set_title("exact V of its policy", fontsize=10)
-        self._curves[0].set(ylim=(-1.05, 1.0), ylabel="exact V(start)", xticklabels=[])
-        self._curves[1].set(ylim=(0, highest_error), ylabel="critic's error (rms)")
-        self._curves[1].set_xlabel("steps of each agent")
-        self._best = self._curves[0].axhline(
-            np.nan, color=COLOURS["grey"], lw=1, ls=":", animated=True
-        )
-        self._each = [self.thin(axes) for axes in self._curves]
-        drawn = [artist for artists in self._grids for artist in artists]
-        self.moving = [*drawn, self._best, *self._each, *self.curves(*self._curves)[0]]
-        self._total = None
-
-    def remember(self, item):
-        """Steps, and for each agent exact V of the start and the critic's error: [2, K]."""
-        return item.steps, torch.stack([item.exact[:, 0], item.errors()]).numpy()
-
-    def draw(self, place, run):
-        """Put a run into the lines of a place."""
-        steps, numbers = zip(*run.items) if run.items else ((), ())
-        for i, line in enumerate(self.lines[place]):
-            line.set_data(steps, [both[i].mean() for both in numbers])
-            if place == 0:
-                set_each(self._each[i], steps, [both[i] for both in numbers])
-
-    def add(self, item):
-        """Take in one more Judged. The axes follow the length of a run."""
-        super().add(item)
-        total = round(item.steps / item.fraction)
-        if total != self._total:
-            self._total = total
-            for axes in self._curves:
-                axes.set_xlim(0, total)
-            self.redraw_axes()
-        self._best.set_ydata([item.best] * 2)
-        self.draw(0, self.runs[-1])
-        for artists, values in zip(self._grids, (item.critic[0], item.exact[0])):
-            update_values(artists, values, item.policy[0])
+    about = {"cells": cells, "policy": lambda r: r.policy[0]}
+    return Picture(
+        Grid(lambda r: r.critic[0], title="the critic's V (first agent)", **about),
+        Grid(lambda r: r.exact[0], title="exact V of its policy", **about),
+        Curves(
+            lambda r: r.exact[:, 0],
+            goal=lambda r: r.best,
+            ylim=(-1.05, 1.0),
+            xlabel="",
+            ylabel="exact V(start)",
+        ),
+        Curves(lambda r: r.errors(), ylim=(0, highest_error), ylabel="critic's error (rms)"),
+        mosaic="ABC;ABD",
+        widths=(1, 1, 1.15),
+        size=(9.2, 3.9),
+    )

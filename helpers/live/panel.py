@@ -1,6 +1,6 @@
 """The live panel: move a slider and an agent trains anew before your eyes.
 
-    LivePanel(train, LearningCurve(), gamma=gamma(0.99), lr=learning_rate(0.01), agents=agents(4))
+    LivePanel(train, learning_curves(), gamma=gamma(0.99), lr=learning_rate(0.01), agents=agents(4))
 
 A slider's callback may run in a thread of its own while cells execute. So it does nothing but note
 the newest values; one worker thread trains, draws and reports, and ends when nothing is left to do.
@@ -8,6 +8,7 @@ the newest values; one worker thread trains, draws and reports, and ends when no
 
 import base64
 import html
+import inspect
 import math
 import threading
 import time
@@ -15,49 +16,42 @@ import time
 import ipywidgets as widgets
 
 from helpers import in_foreground
-from helpers.controls import (
-    agents,
-    answer_at_once,
-    check_value,
-    choice,
-    close,
-    gamma,
-    label,
-    learning_rate,
-    replace_earlier,
-    seed,
-    slider,
-)
 from helpers.errors import SlipError
-
-__all__ = ["LivePanel", "agents", "choice", "gamma", "learning_rate", "seed", "slider"]
+from helpers.live.controls import (
+    answer_at_once,
+    button,
+    check_value,
+    close,
+    label,
+    replace_earlier,
+)
+from helpers.live.page import LOST, explain, table
 
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
-
-
-# What is on the page outlives its kernel: JupyterLab then marks it with a class of its own.
-LOST = """<style>
-.live-lost { display: none }
-.jupyter-widgets-disconnected .live-lost { display: block; font-weight: bold }
-</style><div class="live-lost">The kernel was restarted, so this panel does nothing any more: run its
-cell again.</div>"""
+QUIET_SECONDS = 0.25  # after which the picture that stays is drawn finely, which takes longer
+FINE = 2  # so many times: it is sharp on a dense screen
 
 
 class LivePanel:
     """Controls, a picture, and one worker thread between them.
 
     train: train(**values) makes a generator; its items have `fraction` (1.0 at the end) and may
-        have words(), a sentence on how it is going. Each item is one Step.
-    picture: has restart(label), add(item), keep(), png() and rows(), as plots.RunPicture.
+        have words(), a sentence on how it is going. Each item is one Step. What takes no time may
+        return its only item.
+    picture: has restart(settings), add(item), keep(), png(scale), rows() and width, as Picture.
     controls: ipywidgets with a value, under the names of train's arguments.
+    look: look(**values) points the picture at something else, as a map's cursor; of the controls those
+        that it names are its own: they train nothing anew.
 
     latest: the newest item, or None. Where the environment variable COURSE_FOREGROUND is set (by
     tests and authors) everything runs at once in the calling thread, and errors are raised.
     """
 
-    def __init__(self, train, picture, **controls):
+    def __init__(self, train, picture, *, look=None, **controls):
         self.latest = None
-        self._train, self._picture, self._controls = train, picture, controls
+        self._train, self._picture, self._look = train, picture, look
+        self._controls = controls
+        self._pointers = {*inspect.signature(look).parameters} if look else set()
         self._initial = self.values
         self._foreground = in_foreground()
         # Guards all that follows, and may be taken twice. An interrupt of a cell may come between any
@@ -66,6 +60,7 @@ class LivePanel:
         self._changed = threading.Condition(self._lock)  # only waited for and notified
         self._worker = None  # the thread, while there is something to do
         self._wanted = None  # values to train next: the newest win
+        self._looking = False  # whether a pointer has moved since the last picture
         self._run = None  # the generator under way
         self._paused = False
         self._item = None  # the newest of the run under way
@@ -74,7 +69,7 @@ class LivePanel:
         self._held = False  # True while set() moves several controls
         self._closed = False
         self._report = None, "Warming up."  # the fraction done (None: no run), and words on it
-        self._drawn = -math.inf
+        self._drawn, self._coarse = -math.inf, False
         self._build()
         replace_earlier(self)
         self._ask()
@@ -95,7 +90,10 @@ class LivePanel:
                     self._controls[name].value = value
             finally:
                 self._held = False
-        self._ask()
+        if not self._pointers.issuperset(values):
+            self._ask()
+        else:
+            self._point()
 
     def wait(self, timeout=60):
         """Wait until the newest values are trained to the end; returns the panel's status in words.
@@ -115,15 +113,16 @@ class LivePanel:
         with self._lock:
             if self._closed:
                 return
-            self._wanted = self._run = None
+            self._wanted, self._run, self._looking = None, None, False
             self._tell(None, "This panel is closed. Run its cell again for a new one.")
             self._closed = True
+            self._changed.notify_all()
             if self._worker is None:
                 self._rest()
-        controls = self._controls.values()
-        for control in controls:
-            control.unobserve(self._ask, "value")
-        close(self._box, keep=[control for control in controls if control.panel is not self])
+        for name, control in self._controls.items():
+            control.unobserve(self._heard(name), "value")
+        shared = [control for control in self._controls.values() if control.panel is not self]
+        close(self._box, keep=shared)
 
     # What follows runs in the worker thread.
 
@@ -134,7 +133,7 @@ class LivePanel:
             except BaseException as error:  # told in the status: nobody would see a traceback
                 with self._lock:
                     self._run = None
-                self._tell(None, _explain(error))
+                self._tell(None, explain(error))
                 if self._foreground:
                     self._worker = None
                     raise
@@ -145,11 +144,23 @@ class LivePanel:
             if self._wanted is not None:
                 values, self._wanted = self._wanted, None
                 return lambda: self._start(values)
-            if self._run is not None and (self._steps or not self._paused):
+            if self._looking:
+                return self._draw
+            if self._going():
                 run, self._steps = self._run, max(0, self._steps - 1)
                 return lambda: self._advance(run)
+            if self._coarse and not self._closed and not self._foreground:
+                self._tell()
+                more = self._changed.wait_for(self._asked, QUIET_SECONDS)
+                return self._next_task() if more else self._refine
             self._rest()
             return None
+
+    def _going(self):
+        return self._run is not None and (self._steps or not self._paused)
+
+    def _asked(self):
+        return self._wanted is not None or self._looking or self._going() or self._closed
 
     def _rest(self):
         self._worker = None
@@ -203,8 +214,15 @@ class LivePanel:
         self._tell(fraction, words)
 
     def _draw(self):
+        self._coarse, self._looking = True, False
+        if self._look:
+            self._look(**{name: self._controls[name].value for name in self._pointers})
         self._image.value = self._picture.png()
-        self._table.value = _table(self._picture.rows())
+        self._table.value = table(self._picture.rows())
+
+    def _refine(self):
+        self._coarse = False
+        self._image.value = self._picture.png(FINE)
 
     def _tell(self, *report):
         """Say how things stand; without a report, the last one and whether the panel is paused."""
@@ -229,12 +247,28 @@ class LivePanel:
         with self._lock:
             if self._held or self._closed:
                 return
-            self._wanted = self.values
+            self._wanted = self._settings()
+        self._wake()
+
+    def _heard(self, name):
+        """What a control of this name calls when it has moved."""
+        return self._point if name in self._pointers else self._ask
+
+    def _settings(self):
+        """The values that train wants."""
+        return {name: v for name, v in self.values.items() if name not in self._pointers}
+
+    def _point(self, _change=None):
+        with self._lock:
+            if self._held or self._closed:
+                return
+            self._looking = True
         self._wake()
 
     def _wake(self):
         with self._lock:
             if self._worker is not None:
+                self._changed.notify_all()  # it may be about to rest
                 return
             # Noted before it starts, since an interrupt of the cell may come while it does.
             self._worker = threading.Thread(target=self._work, daemon=True)
@@ -247,8 +281,9 @@ class LivePanel:
         """Pause, for so many more updates, or go on. A finished run is stepped through anew."""
         with self._lock:
             fraction, _ = self._report
-            if steps and self._worker is None and fraction is not None and fraction >= 1:
-                self._wanted = self.values
+            resting = self._worker is None or (self._run is None and self._wanted is None)
+            if steps and resting and fraction is not None and fraction >= 1:
+                self._wanted = self._settings()
             self._paused = paused
             self._steps = self._steps + steps if paused else 0
             self._pause_button.description = "Resume" if paused else "Pause"
@@ -259,7 +294,7 @@ class LivePanel:
         with self._lock:
             if not self._closed:
                 self._picture.keep()
-                self._table.value = _table(self._picture.rows())
+                self._table.value = table(self._picture.rows())
 
     def _reset(self):
         self.set(**self._initial)
@@ -275,11 +310,11 @@ class LivePanel:
                 lambda _: self._keep(),
             ),
         }
-        buttons = [_button(name, *action) for name, action in actions.items()]
+        buttons = [button(name, *action) for name, action in actions.items()]
         self._pause_button = buttons[0]
         self._progress = widgets.FloatProgress(0, min=0, max=1, layout={"width": "20em"})
         self._image = widgets.Image(value=self._picture.png(), format="png")
-        self._image.layout.max_width = "100%"
+        self._image.layout.width, self._image.layout.max_width = f"{self._picture.width}px", "100%"
         self._image.layout.align_self = "flex-start"  # a box would stretch the picture, and blur it
         self._status, self._table = widgets.HTML(), widgets.HTML()
         self._status.add_class("live-status")
@@ -288,9 +323,9 @@ class LivePanel:
         bar = widgets.HBox([*buttons, self._progress])
         told = [widgets.HTML(LOST), self._status]
         self._box = widgets.VBox([controls, bar, *told, self._image, self._table])
-        for control in self._controls.values():
+        for name, control in self._controls.items():
             control.panel = self  # of several panels with one control, the newest closes it
-            control.observe(self._ask, "value")
+            control.observe(self._heard(name), "value")
             answer_at_once(control)
 
     def _repr_mimebundle_(self, **_):
@@ -308,48 +343,16 @@ class LivePanel:
         return data, {"image/png": {"alt": f"The live panel's picture after its first run. {runs}"}}
 
 
-def _button(description, tooltip, callback):
-    button = widgets.Button(description=description, tooltip=tooltip, layout={"width": "6em"})
-    button.on_click(callback)
-    answer_at_once(button)
-    return button
-
-
-def _table(rows):
-    style = "vertical-align: top; text-align: left; padding-right: 1.5em; line-height: 1.4"
-    cell = f'<{{0}} style="{style}">{{1}}</{{0}}>'
-    lines = [[cell.format("th", word) for word in ("line", "settings", "result")]]
-    for row in rows:
-        look, *rest = map(html.escape, row)
-        look = f'<span style="white-space: nowrap">{look}</span>'
-        lines.append([cell.format("td", text) for text in (look, *rest)])
-    body = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
-    return f"<table>{body}</table>"
-
-
 def _words(item):
     return item.words() if hasattr(item, "words") else ""
 
 
 def _iterator(run):
-    """The run that train returned; it is not always one."""
+    """The run that train returned, or of its only item."""
     try:
-        return iter(run)
+        return iter([run] if hasattr(run, "fraction") else run)
     except TypeError:
         raise SlipError(
             f"train(...) returned {'nothing' if run is None else type(run).__name__}, not a generator "
             "of items: does it end with a return, or yield?"
         ) from None
-
-
-def _explain(error):
-    try:
-        text = str(error)
-    except Exception:
-        text = "an error that cannot be told in words"
-    if isinstance(error, SlipError):
-        return f"Stopped: {text}"
-    return (
-        f"Training stopped by an error ({type(error).__name__}: {text}). "
-        "The picture shows the last good state. Choose other values, or press Reset."
-    )

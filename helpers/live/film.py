@@ -6,8 +6,8 @@ import html
 import ipywidgets as widgets
 
 from helpers import in_foreground
-from helpers.controls import answer_at_once, close, replace_earlier
 from helpers.errors import SlipError
+from helpers.live.controls import answer_at_once, close, look, replace_earlier
 
 
 class Film:
@@ -26,12 +26,8 @@ class Film:
                 f"{len(frames)} frames and {len(captions)} captions."
             )
         self._frames, self._captions = frames, captions
-        self.slider = widgets.IntSlider(
-            max=len(frames) - 1,
-            description=description,
-            style={"description_width": "initial"},
-            layout={"width": "36em"},
-        )
+        style = look(description, width="36em", label_width="initial")
+        self.slider = widgets.IntSlider(max=len(frames) - 1, **style)
         self._image = widgets.Image(value=frames[0], format="png", layout={"max_width": "100%"})
         self._image.layout.align_self = "flex-start"
         self._caption = widgets.HTML(_spoken(captions[0]))

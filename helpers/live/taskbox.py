@@ -5,9 +5,9 @@ import html
 import ipywidgets as widgets
 import torch
 
-from helpers.controls import answer_at_once, close, replace_earlier
 from helpers.envs.tool_tasks import COSTS, FEATURES, NAMES, embed
 from helpers.errors import SlipError
+from helpers.live.controls import answer_at_once, close, look, replace_earlier
 from helpers.networks import Actor
 from helpers.tools import TOOLS
 
@@ -72,11 +72,9 @@ class TaskBox:
         self.actor = actor.agent(agent)
         self.field = widgets.Text(
             request,
-            description="your request",
             placeholder="type here, then press Enter",
             continuous_update=False,
-            style={"description_width": "7em"},
-            layout={"width": "44em"},
+            **look("your request", width="44em", label_width="7em"),
         )
         self.button = widgets.Button(description="Ask")
         self.answer = widgets.HTML()

@@ -1,0 +1,56 @@
+"""What moves in the lessons: panels, their controls, pictures made of parts, an agent to watch.
+
+live.LivePanel(train, live.Picture(live.Curves(...)), gamma=live.gamma(0.99))
+"""
+
+from helpers.live.cells import Map, Strip, Strips
+from helpers.live.controls import agents, choice, gamma, learning_rate, seed, slider
+from helpers.live.film import Film
+from helpers.live.grid import Grid, Judged, critic_picture, draw_values
+from helpers.live.guesses import predict, predictions, score
+from helpers.live.panel import LivePanel
+from helpers.live.parts import (
+    Bars,
+    Curves,
+    Ground,
+    Item,
+    Part,
+    Path,
+    Plane,
+    diverged,
+    learning_curves,
+)
+from helpers.live.picture import Picture
+from helpers.live.player import watch
+
+__all__ = [
+    "Bars",
+    "Curves",
+    "Film",
+    "Grid",
+    "Ground",
+    "Item",
+    "Judged",
+    "LivePanel",
+    "Map",
+    "Part",
+    "Path",
+    "Picture",
+    "Plane",
+    "Strip",
+    "Strips",
+    "agents",
+    "choice",
+    "critic_picture",
+    "diverged",
+    "draw_values",
+    "gamma",
+    "learning_curves",
+    "learning_rate",
+    "predict",
+    "predictions",
+    "score",
+    "seed",
+    "slider",
+    "watch",
+]

@@ -1,0 +1,79 @@
+"""Predictions: what a learner chooses is kept, revealed and counted; what isn't answered is passed over."""
+
+import pytest
+
+from helpers import live
+from helpers.errors import SlipError
+from helpers.live import guesses
+
+COLOURS = ["red", "green", "blue"]
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """Ask a question; a guess and how sure, in percent, are what a learner would press."""
+    monkeypatch.setattr(guesses, "_asked", {})
+    monkeypatch.setattr(guesses, "display", lambda prediction: None)  # no page here
+
+    def ask(question="Which?", guess=None, percent=None):
+        prediction = live.predict(question, COLOURS)
+        assert (prediction.guess, prediction.sure) == (None, None)
+        prediction._guess.value = guess
+        if percent is not None:
+            prediction._sure.value = percent / 100
+        return prediction
+
+    return ask
+
+
+def test_what_comes_out_is_said(ask, capsys):
+    ask(guess="red", percent=80).reveal("red")
+    ask(guess="red").reveal(["green", "blue"])
+    assert capsys.readouterr().out.splitlines() == [
+        "You guessed: red, 80% sure. And it came out.",
+        "You guessed: red. And it came out otherwise: green or blue.",
+    ]
+
+
+def test_without_a_guess_nothing_is_said_or_counted(ask, capsys):
+    ask().reveal("red")
+    live.score()
+    assert capsys.readouterr().out == ""
+    assert live.predictions() == []
+
+
+def test_the_line_at_the_end(ask, capsys):
+    for number, (guess, percent) in enumerate(
+        [("red", 100), ("red", 90), ("green", 90), ("blue", 50), ("red", None), (None, None)]
+    ):
+        ask(f"Question {number}?", guess, percent).reveal("red")
+    live.score()
+    *_, said = capsys.readouterr().out.splitlines()
+    assert said == "Of your 5 predictions 3 came out; of the 3 that you were sure of, 2."
+    assert live.predictions() == [(1, True), (0.9, True), (0.9, False), (0.5, False), (None, True)]
+
+
+def test_a_question_asked_again_counts_once(ask):
+    ask(guess="red").reveal("red")
+    ask(guess="green").reveal("red")
+    assert live.predictions() == [(None, False)]
+
+
+def test_a_guess_may_change_until_it_is_revealed(ask):
+    prediction = ask(guess="red", percent=50)
+    prediction._guess.value = "blue"
+    assert "Noted: blue, 50% sure" in prediction._said.value
+    prediction.reveal("blue")
+    assert prediction.right and prediction._guess.disabled and prediction._sure.disabled
+
+
+def test_readers_see_question_and_options(ask):
+    text = ask("1 < 2?")._repr_mimebundle_()["text/plain"]
+    assert text == "Predict. 1 < 2?\n- red\n- green\n- blue"
+    assert "1 &lt; 2?" in ask("1 < 2?")._box.children[0].value
+
+
+@pytest.mark.parametrize("options", [[], ["one"], ["one", "one"], [1, 2]])
+def test_options_that_are_none(options):
+    with pytest.raises(SlipError, match="at least two options"):
+        live.predict("Which?", options)
