@@ -1,4 +1,4 @@
-"""A stored lesson's cells by their ids, to run some and read what they printed; and seeds for claims."""
+"""A stored lesson's cells, to run some and read what they printed; and seeds for claims."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,14 @@ import pytest
 from execute_notebooks import BLANK_LINE
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+each_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def read(path):
+    """The notebook, in nbformat's current form."""
+    return nbformat.read(path, as_version=4)
 
 
 def each_seed(name, seeds):
@@ -18,28 +26,47 @@ def each_seed(name, seeds):
     return pytest.mark.parametrize(name, cases)
 
 
-def sampled(lessons):
+def each_end(**controls):
+    """Parametrise a test by `settings`, a dictionary of ends (low, high): all low, all high, and all
+    but one high, so that of any two controls all four pairs occur."""
+    lows, highs = ({name: ends[k] for name, ends in controls.items()} for k in (0, 1))
+    settings = [lows, highs, *(highs | {name: lows[name]} for name in controls)]
+    return pytest.mark.parametrize("settings", settings, ids=lambda one: f"{[*one.values()]}")
+
+
+def sampled(lessons, shift=0):
     """The lessons that a long test takes, of a list: all; or each third, another with each number,
-    where COURSE_SAMPLE is one (in .ci/run, whose time is limited, the number of commits)."""
+    where COURSE_SAMPLE is one (in .ci/run, whose time is limited, the number of commits). Tests with
+    other shifts take other thirds, so that each lesson is in one of them."""
     turn = os.environ.get("COURSE_SAMPLE")
-    return lessons[int(turn) % 3 :: 3] if turn else lessons
+    return lessons[(int(turn) + shift) % 3 :: 3] if turn else lessons
 
 
 class Lesson:
-    """The lesson of this number."""
+    """The lesson of this number. A cell goes by its id, or by a text that no other code cell holds."""
 
     def __init__(self, number):
         (self.path,) = NOTEBOOKS.glob(f"{number:02}_*.ipynb")
-        self.cells = {cell.id: cell for cell in nbformat.read(self.path, as_version=4).cells}
+        self.cells = {cell.id: cell for cell in read(self.path).cells}
 
-    def run(self, *ids):
-        """What the cells of these ids define, run in this order."""
-        names = {}
-        for name in ids:
-            exec(self.cells[name].source, names)
+    def code(self):
+        """All code cells, in order."""
+        return [cell for cell in self.cells.values() if cell.cell_type == "code"]
+
+    def cell(self, name):
+        """The cell of this id, or the code cell that holds this text."""
+        if name in self.cells:
+            return self.cells[name]
+        (cell,) = [cell for cell in self.code() if name in cell.source]
+        return cell
+
+    def run(self, *cells, **names):
+        """What these cells define, run in this order, beside the names that they are given."""
+        for name in cells:
+            exec(self.cell(name).source, names)
         return names
 
     def said(self, name):
-        """What the cell of this id printed, as it is stored."""
-        text = "".join(output.get("text", "") for output in self.cells[name].outputs)
+        """What this cell printed, as it is stored."""
+        text = "".join(output.get("text", "") for output in self.cell(name).outputs)
         return text.removeprefix(BLANK_LINE)

@@ -6,12 +6,10 @@ JupyterLab, it trains in a thread of its own while the next cells run.
 
 import copy
 
-import nbformat
 import pytest
-from execute_notebooks import LESSONS, WIDGET_VIEW, normalise
-from lesson_cells import sampled
+from execute_notebooks import WIDGET_VIEW, normalise
+from lesson_cells import PATHS, read, sampled
 from lesson_kernel import client
-from nbclient.util import run_sync
 from nbformat.v4 import new_code_cell, new_notebook
 from nudge import is_tagged
 from random_states import BEFORE, BEHIND
@@ -19,18 +17,12 @@ from test_exercises_in_notebooks import CALL, DETAILS, FENCE, markdown_after
 
 from helpers import checks
 
-PATHS = sorted(LESSONS.glob("*.ipynb"))
-some_lessons = pytest.mark.parametrize("path", sampled(PATHS), ids=lambda path: path.stem)
 PANELS = """\
 import gc
 from helpers.live import LivePanel
 _panels = [thing for thing in gc.get_objects() if type(thing) is LivePanel]
 print("\\n".join(sorted({panel.wait(300) for panel in _panels})))
 """
-
-
-def read(path):
-    return nbformat.read(path, as_version=4).cells
 
 
 def kernel(path):
@@ -46,11 +38,6 @@ def run_all(running, cells):
     for index, cell in enumerate(cells):
         running.execute_cell(cell, index)
     return cells[1:]
-
-
-def restart(running):
-    run_sync(running.km.restart_kernel)(now=True)
-    run_sync(running.kc.wait_for_ready)()
 
 
 def outputs(cells):
@@ -90,42 +77,32 @@ def solved(cells):
 
 
 @pytest.mark.hardening
-@some_lessons
-def test_again_and_solved(path):
-    """Run All; Restart and Run All; then solve all exercises and Run All without a restart."""
-    cells = read(path)
+@pytest.mark.parametrize("path", sampled(PATHS), ids=lambda path: path.stem)
+def test_again_solved_and_while_panels_train(path, monkeypatch):
+    """Run All; solve all exercises and Run All without a restart; then, in a fresh kernel, Run All
+    while panels train beside the cells. The last cell tells with what each panel ends."""
+    cells = read(path).cells
     answered, numbers = solved(cells)
-    running = kernel(path)
-    with running.setup_kernel():
-        first = run_all(running, cells)
-        restart(running)
-        assert differing(first, run_all(running, cells)) == set()
-        last = run_all(running, answered)
-    said = outputs(last)
+    alone, beside = kernel(path), kernel(path)
+    with alone.setup_kernel():
+        first = run_all(alone, cells)
+        second = run_all(alone, answered)
+    said = outputs(second)
     unsolved = {n for name, n in numbers.items() if f"Exercise {n} passed" not in str(said[name])}
     assert unsolved == set()
     used = {cell.id for cell in cells if "checks.yours_or(" in cell.get("source", "")}
     varying = {cell.id for cell in cells if is_tagged(cell)}  # a learner's loss may round otherwise
-    assert differing(first, last, but={*numbers, *used, *varying}) == set()
-
-
-@pytest.mark.hardening
-@some_lessons
-def test_the_same_while_panels_train(path, monkeypatch):
-    """What the cells show, and with what each panel ends, if panels train beside the cells."""
-    alone, beside = kernel(path), kernel(path)
-    with alone.setup_kernel():
-        one = run_all(alone, read(path))
+    assert differing(first, second, but={*numbers, *used, *varying}) == set()
     monkeypatch.delenv("COURSE_FOREGROUND")
     with beside.setup_kernel():
-        other = run_all(beside, read(path))
-    assert differing(one, other, but=with_widgets(other)) == set()
+        third = run_all(beside, cells)
+    assert differing(first, third, but=with_widgets(third)) == set()
 
 
 def test_from_the_top_to_the_first_panel(monkeypatch):
     monkeypatch.delenv("COURSE_FOREGROUND")
     path = PATHS[0]
-    cells = read(path)
+    cells = read(path).cells
     last = next(i for i, cell in enumerate(cells) if "LivePanel(" in cell.source)
     running = kernel(path)
     with running.setup_kernel():

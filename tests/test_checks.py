@@ -1,7 +1,9 @@
 """Every exercise's check: stub, solutions, wrong attempts, and whatever else it may be handed.
 
-All tests run for every check that helpers.checks exports. What is particular to a lesson stands in
-attempts_lesson_NN.py beside this file, as two dictionaries by exercise name:
+How an attempt is run, compared and told is one class's work: it is tested on two checks made up
+here. On every check that helpers.checks exports runs what depends on that check: its solution, its
+mistakes, its inputs. What is particular to a lesson stands in attempts_lesson_NN.py beside this
+file, as two dictionaries by exercise name:
 
     RIGHT = {"expectation": [attempt, ...]}           correct, usual and unusual
     WRONG = {"expectation": [(attempt, words), ...]}  what `mistakes` does not hold already, and words
@@ -9,14 +11,17 @@ attempts_lesson_NN.py beside this file, as two dictionaries by exercise name:
 """
 
 import _thread
+import contextlib
 import functools
 import importlib
 import io
+import itertools
 import math
 import pdb
 import sys
 import threading
 import time
+from numbers import Real
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -27,7 +32,7 @@ import torch
 from IPython.core.formatters import DisplayFormatter
 
 from helpers import checks
-from helpers.checks import core
+from helpers.checks import core, words
 
 CHECKS = {name: c for name, c in vars(checks).items() if isinstance(c, core.Check)}
 LESSONS = [
@@ -39,6 +44,40 @@ WRONG = {name: attempts for lesson in LESSONS for name, attempts in lesson.WRONG
 
 COIN = np.random.default_rng()
 every_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+
+# The two that the class is tested on: of an answer, and of a loss whose gradient counts.
+scaled = core.Check(
+    "9.1",
+    solution=lambda values, scale: scale * values,
+    example={"values": torch.tensor([1.0, 3.0]), "scale": 2.0},
+    edges=[{"values": torch.ones(7), "scale": 0.0}],
+    draw=lambda rng: {
+        "values": core.numbers(rng, rng.integers(1, 6)),
+        "scale": round(rng.uniform(1.5, 4), 1),
+    },
+    mistakes=[
+        (lambda values, scale: values[5] * scale, "One value was taken for all."),
+        (lambda values, scale: values**2, "That is the square."),
+        (lambda values, scale: values, "The scale is never used."),
+    ],
+)
+loss = core.Check(
+    "9.2",
+    solution=lambda log_probs, returns, valid: -(log_probs * returns * valid).mean(),
+    example={
+        "log_probs": torch.tensor([-1.0, -2.0]),
+        "returns": torch.tensor([3.0, 4.0]),
+        "valid": torch.tensor([True, True]),
+    },
+    draw=lambda rng: {
+        "log_probs": (log_probs := core.numbers(rng, rng.integers(2, 6), low=-3, high=0)),
+        "returns": core.numbers(rng, len(log_probs)),
+        "valid": torch.arange(len(log_probs)) > 0,
+    },
+    mistakes=[(lambda log_probs, returns, valid: (log_probs * returns).mean(), "Turn its sign.")],
+    slopes=["log_probs"],
+)
+both = pytest.mark.parametrize("check", [scaled, loss], ids=["answer", "loss"])
 
 
 def of_each(attempts):
@@ -60,6 +99,11 @@ def run(check, attempt):
     return result
 
 
+def passed(check, attempt):
+    result = run(check, attempt)
+    return result.status == "passed" or str(result)
+
+
 def failed(check, attempt):
     result = run(check, attempt)
     assert result.status == "failed", result
@@ -77,7 +121,7 @@ def wait_for_no_worker():
     assert not workers()
 
 
-# --- attempts ------------------------------------------------------------------------------------
+# --- every check ---------------------------------------------------------------------------------
 
 
 def test_every_check_has_attempts():
@@ -88,12 +132,118 @@ def test_every_check_has_attempts():
 
 
 @every_check
-def test_classic_mistakes_have_sentences_of_their_own(check):
-    assert len(check.mistakes) >= 4
-    assert all(sentence.endswith(".") for _, sentence in check.mistakes)
+def test_its_own_solution_passes_every_time(check):
+    for _ in range(5):
+        assert passed(check, check.solution) is True
+
+
+@pytest.mark.parametrize(("check", "attempt"), of_each(RIGHT))
+def test_right(check, attempt):
+    assert passed(check, attempt) is True
+
+
+@pytest.mark.parametrize(("check", "attempt"), of_each(WRONG))
+def test_wrong(check, attempt):
+    attempt, said = attempt
+    assert said in failed(check, attempt)
 
 
 @every_check
+def test_each_classic_mistake_is_named_on_the_example_or_an_edge(check):
+    fixed = [f"For {words.inputs(case)}, " for case in (check.example, *check.edges)]
+    assert len(check.mistakes) >= 4
+    for wrong, sentence in check.mistakes:
+        message = failed(check, wrong)
+        assert any(case in message for case in fixed)
+        assert sentence.endswith(".") and message.endswith(sentence)
+
+
+@every_check
+def test_right_on_the_visible_example_alone_fails(check):
+    known = check.solution(*core._copies(check.example))
+
+    def remembers(*args):
+        return known if repr(args) == example else 0 * known
+
+    example = repr(tuple(check.example.values()))
+    assert "use its arguments" in failed(check, lambda *args: known)
+    failed(check, remembers)
+
+
+def distort(check, how, when=lambda args: True):
+    """An attempt that gives how(the right answer) where when(arguments) holds."""
+
+    def attempt(*args):
+        right = check.solution(*args)
+        return how(core._as_array(right)) if when(args) else right
+
+    return attempt
+
+
+def off_by_one(answer):
+    return np.roll(answer, 1, axis=0) if answer.ndim else answer + 1
+
+
+@every_check
+def test_a_distorted_answer_fails(check):
+    for how in (np.negative, lambda x: 1.01 * x, lambda x: x * np.nan, off_by_one):
+        failed(check, distort(check, how))
+    failed(check, distort(check, lambda x: x + 0.1, when=lambda args: COIN.random() < 0.5))
+    assert "shape" in failed(check, distort(check, lambda x: x[..., None]))
+
+
+FIXED = {"7.3"}  # four moves are four moves: there is no other shape to be wrong for
+
+
+@every_check
+def test_every_axis_varies_in_length(check):
+    """An attempt that is right for one length alone, the example's or another, fails."""
+    rng = np.random.default_rng(0)
+    drawn = [core._copies(check.draw(rng)) for _ in range(50)]
+    shapes = [[getattr(x, "shape", None) for x in case] for case in drawn]
+    for several in [] if check.number in FIXED else zip(*shapes):
+        for lengths in zip(*filter(None, several)):
+            assert len(set(lengths)) > 1
+
+
+@every_check
+def test_inputs_are_drawn_from_the_generator_alone(check, unchanged_globals):
+    first, second, again = (repr(check.draw(np.random.default_rng(n))) for n in (0, 1, 0))
+    assert first == again != second
+    cases = [check.example, *check.edges, check.draw(np.random.default_rng())]
+    guarded = torch.Tensor | np.ndarray | list | tuple | Real  # what an attempt may not change
+    for case in cases:
+        assert all(isinstance(x, guarded) or callable(x) for x in case.values())
+    with unchanged_globals():
+        check(check.solution)
+        for wrong, case in itertools.product([wrong for wrong, _ in check.mistakes], cases):
+            with contextlib.suppress(Exception):
+                wrong(*core._copies(case))
+
+
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [(c, name) for c in CHECKS.values() for name in ("gamma", "lam") if name in c.example],
+    ids=lambda x: x if isinstance(x, str) else x.number,
+)
+def test_right_without_discount_alone_fails(check, name):
+    def attempt(*args):
+        return check.solution(*(1.0 if key == name else x for key, x in zip(check.example, args)))
+
+    failed(check, attempt)
+
+
+@every_check
+def test_some_garbage_gets_a_sentence(check):
+    """All of it is for the two checks of this file; here what inputs and mistakes have to do with."""
+    for name in "too many arguments", "exception", "returns NaNs", "returns empty":
+        failed(check, GARBAGE[name])
+
+
+# --- the class: what counts as an answer ---------------------------------------------------------
+
+
+@both
 def test_the_stub_awaits(check):
     def stub(*args):
         """With a docstring."""
@@ -111,7 +261,7 @@ def test_the_stub_awaits(check):
         )
 
 
-@every_check
+@both
 def test_another_not_implemented_error_is_a_failure(check):
     def stub():
         raise NotImplementedError
@@ -123,127 +273,71 @@ def test_another_not_implemented_error_is_a_failure(check):
     assert "NotImplementedError" in failed(check, lambda *args: stub())
 
 
-@every_check
-def test_its_own_solution_passes_every_time(check):
-    for _ in range(20):
-        assert run(check, check.solution).status == "passed"
+@both
+def test_it_tries_the_example_first_then_edges_then_twenty_fresh_cases(check):
+    seen = []
+
+    def records(*args):
+        seen.append(repr(args))
+        return check.solution(*args)
+
+    assert passed(check, records) is passed(check, records) is True
+    count = 1 + len(check.edges) + core.RANDOM_CASES
+    first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert core.RANDOM_CASES == 20 and len(first) == count * (2 if check.slopes else 1)
+    assert first[0] == repr(tuple(check.example.values()))
+    known = 1 + len(check.edges)
+    assert first[:known] == second[:known] and first[known:] != second[known:]
+    assert len(set(seen)) > len(seen) / 3
 
 
-@pytest.mark.parametrize(("check", "attempt"), of_each(RIGHT))
-def test_right(check, attempt):
-    assert run(check, attempt).status == "passed", run(check, attempt)
+def wrong_at(number):
+    """An attempt at `scaled` that is wrong at one of its cases."""
+    count = itertools.count()
+    return lambda values, scale: scale * values + (next(count) == number)
 
 
-@pytest.mark.parametrize(("check", "attempt"), of_each(WRONG))
-def test_wrong(check, attempt):
-    attempt, words = attempt
-    assert words in failed(check, attempt)
+def test_each_edge_and_each_random_case_counts():
+    assert "scale 0, expected [0, 0, 0, 0, 0, 0, 0], but" in failed(scaled, wrong_at(1))
+    failed(scaled, wrong_at(21))
+    assert passed(scaled, wrong_at(22)) is True  # there is no such case
 
 
-@pytest.mark.parametrize(
-    ("check", "mistake"), of_each({name: check.mistakes for name, check in CHECKS.items()})
-)
-def test_each_classic_mistake_is_named_on_the_example(check, mistake):
-    wrong, sentence = mistake
-    messages = {failed(check, wrong) for _ in range(3)}
-    assert len(messages) == 1, "the message depends on the random inputs"
-    assert messages.pop().endswith(sentence)
+def one_case(x, solution):
+    """A check that has this input alone."""
+    case = {"x": x}
+    return core.Check("9.3", solution=solution, example=case, draw=lambda rng: case, mistakes=[])
 
 
-@every_check
-def test_right_on_the_visible_example_alone_fails(check):
-    known = check.solution(*core._copies(check.example))
-
-    def remembers(*args):
-        return known if repr(args) == example else 0 * known
-
-    example = repr(tuple(check.example.values()))
-    assert "use its arguments" in failed(check, lambda *args: known)
-    failed(check, remembers)
+@pytest.mark.parametrize(("size", "within"), [(1000.0, 0.08), (1.0, 8e-5), (0.001, 8e-6)])
+def test_an_answer_is_close_relative_to_its_own_size(size, within):
+    check = one_case(size, lambda x: x)
+    check.draw = lambda rng: {"x": -size}
+    assert passed(check, lambda x: x + within) is True
+    assert "close but not equal" in failed(check, lambda x: x + 3 * within)
+    assert "close" not in failed(check, lambda x: x * 1.1)
 
 
-def distort(check, when, how):
-    """An attempt that gives how(the right answer) where when(arguments) holds."""
-
-    def attempt(*args):
-        right = check.solution(*args)
-        return how(core._as_array(right)) if when(args) else right
-
-    return attempt
+@both
+def test_a_mistake_is_named_if_it_fits_everywhere(check):
+    *_, (wrong, sentence) = check.mistakes
+    assert failed(check, wrong).endswith(sentence)
+    half = distort(check, np.negative, when=lambda args: len(args[0]) > 2)
+    assert not failed(check, half).endswith(sentence)
 
 
-def shapes(args):
-    return [getattr(x, "shape", None) for x in args]
-
-
-def at_times(args):
-    return COIN.random() < 0.5
-
-
-def off_by_one(answer):
-    return np.roll(answer, 1, axis=0) if answer.ndim else answer + 1
-
-
-@every_check
-@pytest.mark.parametrize(
-    "how",
-    [np.negative, lambda x: 1.01 * x, lambda x: x * np.nan, off_by_one, lambda x: x[..., None]],
-)
-def test_a_distorted_answer_fails(check, how):
-    failed(check, distort(check, lambda args: True, how))
-    failed(check, distort(check, at_times, lambda x: how(x) + 0.1))
-
-
-FIXED = {"7.3"}  # four moves are four moves: there is no other shape to be wrong for
-
-
-@every_check
-def test_right_for_the_shapes_of_the_example_alone_fails(check):
-    visible = core._copies(check.example)
-    if check.number not in FIXED and any(isinstance(x, torch.Tensor) and x.dim() for x in visible):
-        other = lambda args: shapes(args) != shapes(visible)  # noqa: E731
-        failed(check, distort(check, other, lambda x: x + 0.1))
-
-
-@every_check
-def test_every_axis_varies_in_length(check):
-    rng = np.random.default_rng(0)
-    drawn = (
-        [] if check.number in FIXED else [shapes(core._copies(check.draw(rng))) for _ in range(50)]
-    )
-    for several in zip(*drawn):
-        for lengths in zip(*filter(None, several)):
-            assert len(set(lengths)) > 1, "an attempt for this length alone would pass"
-
-
-@every_check
-def test_right_without_discount_alone_fails(check):
-    names = list(check.example)
-    for name in {"gamma", "lam"} & set(names):
-
-        def attempt(*args, name=name):
-            at = names.index(name)
-            return check.solution(*args[:at], 1.0, *args[at + 1 :])
-
-        failed(check, attempt)
-
-
-@every_check
-def test_an_answer_may_be_written_over_by_the_next(check):
-    if check.slopes:
-        pytest.skip("such a buffer has no gradient")
+def test_an_answer_may_be_written_over_by_the_next():
     buffers = {}
 
-    def attempt(*args):
-        right = core._as_array(check.solution(*args))
-        buffer = buffers.setdefault(right.shape, np.empty(right.shape))
-        buffer[...] = right
+    def attempt(values, scale):
+        buffer = buffers.setdefault(values.shape, np.empty(values.shape))
+        buffer[...] = scale * values
         return buffer
 
-    assert run(check, attempt).status == "passed"
+    assert passed(scaled, attempt) is True
 
 
-@every_check
+@both
 def test_what_an_attempt_switches_off_does_not_move_the_goal(check):
     def attempt(*args):
         with torch.enable_grad():
@@ -251,7 +345,7 @@ def test_what_an_attempt_switches_off_does_not_move_the_goal(check):
         torch.set_grad_enabled(False)
         return answer
 
-    assert run(check, attempt).status == "passed"
+    assert passed(check, attempt) is True
 
     def without_gradients(*args):
         torch.set_grad_enabled(False)
@@ -260,49 +354,35 @@ def test_what_an_attempt_switches_off_does_not_move_the_goal(check):
     assert not check.slopes or "no gradient flows" in failed(check, without_gradients)
 
 
-@every_check
-def test_inputs_are_fresh_at_each_check(check):
-    seen = []
+def test_a_wrong_gradient_behind_a_right_value_is_told():
+    def half(log_probs, returns, valid):
+        right = loss.solution(log_probs, returns, valid)
+        return right / 2 + right.detach() / 2
 
-    def records(*args):
-        seen.append(repr(args))
-        return check.solution(*args)
-
-    assert run(check, records).status == run(check, records).status == "passed"
-    first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
-    assert first[0] == second[0] and first[1:] != second[1:]
-    assert len(set(seen)) > len(seen) / 2
+    assert "the answer is right, but its gradient for log_probs is not" in failed(loss, half)
 
 
-@every_check
-def test_an_input_changed_in_place_is_named(check):
-    example = core._copies(check.example)
-    for i, name in enumerate(check.example):
-        if isinstance(example[i], torch.Tensor):
-
-            def changes(*args, i=i):
-                answer = check.solution(*core._copies(dict(enumerate(args))))
-                args[i].logical_not_() if args[i].dtype == torch.bool else args[i].add_(1)
-                return answer
-
-            assert f"changes its input {name} in place" in failed(check, changes)
-    assert all(map(core._unchanged, example, check.example.values()))
+CHANGES = {
+    "tensor": (torch.ones(2), lambda x: x.add_(1)),
+    "mask": (torch.tensor([True, False]), lambda x: x.logical_not_()),
+    "dtype": (torch.ones(2), lambda x: setattr(x, "data", x.double())),
+    "array": (np.ones(2), lambda x: np.add(x, 1, out=x)),
+    "list": ([1, [2]], lambda x: x[1].append(3)),
+    "shorter": ([1, 2], lambda x: x.pop()),
+    "tuple": ((torch.ones(2), 1), lambda x: x[0].add_(1)),
+}
 
 
-@every_check
-def test_an_extra_axis_is_named(check):
-    message = failed(check, lambda *args: core._as_array(check.solution(*args))[..., None])
-    assert "shape" in message
+@pytest.mark.parametrize("kind", CHANGES)
+def test_an_input_changed_in_place_is_named(kind):
+    thing, change = CHANGES[kind]
+    check, before = one_case(thing, lambda x: 1.0), repr(thing)
+    assert passed(check, check.solution) is True
+    assert "changes its input x in place" in failed(check, lambda x: bool(change(x)) + 1.0)
+    assert repr(thing) == before
 
 
-@every_check
-def test_tensors_arrays_lists_and_gradients_all_count(check):
-    if check.slopes:
-        pytest.skip("of a loss its gradient is checked too, and these forms have none")
-
-    def numbers(*args):
-        return core._as_array(check.solution(*args))
-
+def test_tensors_arrays_lists_and_gradients_all_count():
     for form in (
         lambda a: a,
         lambda a: a.tolist(),
@@ -311,7 +391,7 @@ def test_tensors_arrays_lists_and_gradients_all_count(check):
         lambda a: torch.tensor(a, requires_grad=True) * 1,
         lambda a: torch.tensor(a, dtype=torch.float32).requires_grad_(),
     ):
-        assert run(check, lambda *args, form=form: form(numbers(*args))).status == "passed"
+        assert passed(scaled, lambda values, scale, form=form: form(scale * values.numpy())) is True
 
 
 # --- a storm of garbage --------------------------------------------------------------------------
@@ -391,10 +471,7 @@ knot.append(knot)
 GARBAGE = {
     # not a function
     "None": None,
-    "number": 3.0,
-    "string": "expectation",
     "tensor": torch.ones(3),
-    "list": [1, 2],
     "module": math,
     "evil object": Evil(),
     # not this function
@@ -402,23 +479,16 @@ GARBAGE = {
     "too many arguments": lambda a, b, c, d, e, f: 1.0,
     "keyword only": lambda *, a: 1.0,
     "class": Evil,
-    "int": int,
     "builtin": max,
-    "print": print,
     "partial": functools.partial(pow, 2),
     "mock": MagicMock(),
     "generator": generator,
     "coroutine": coroutine,
-    "exit": exit,
     "another check": checks.expectation,
     "a check's result": core.Result("passed", "passed"),
     # raises
     "exception": raises(ValueError("wrong\nvalue")),
     "no message": raises(AssertionError),
-    "system exit": raises(SystemExit(1)),
-    "keyboard interrupt": raises(KeyboardInterrupt),
-    "generator exit": raises(GeneratorExit),
-    "stop iteration": raises(StopIteration),
     "base exception": raises(BaseException("base")),
     "group": raises(ExceptionGroup("several", [ValueError(1), TypeError(2)])),
     "memory": raises(MemoryError("too large")),
@@ -433,20 +503,14 @@ GARBAGE = {
     # returns
     "returns None": gives(None),
     "returns text": gives("3.0"),
-    "returns bytes": gives(b"3"),
     "returns NaN": gives(math.nan),
-    "returns infinity": gives(-math.inf),
     "returns NaNs": lambda *args: torch.full([3], math.nan),
     "returns complex": gives(1j),
     "returns complex tensor": gives(torch.ones(3, dtype=torch.complex64)),
     "returns objects": gives(np.array([None, "a"], dtype=object)),
-    "returns texts": gives(np.array(["1", "2"])),
     "returns dates": gives(np.array(["2020-01-01"], dtype="datetime64[D]")),
     "returns huge number": gives(10**400),
-    "returns function": gives(print),
-    "returns type": gives(torch.Tensor),
     "returns dict": gives({"a": 1}),
-    "returns set": gives({1.0}),
     "returns map": lambda *args: map(float, [1, 2]),
     "returns ragged": gives([[1.0], [1.0, 2.0]]),
     "returns empty": gives([]),
@@ -456,7 +520,6 @@ GARBAGE = {
     "returns wrong dtype": gives(torch.ones(3, dtype=torch.bool)),
     "returns meta": gives(torch.ones(3, device="meta")),
     "returns sparse": gives(torch.ones(3).to_sparse()),
-    "returns far too much": gives(torch.zeros(1).expand(10**12)),
     "returns far too much, numpy": gives(np.broadcast_to(0.0, (10**6, 10**6))),
     "returns its inputs": lambda *args: args,
     "returns evil": lambda *args: Evil(),
@@ -469,12 +532,11 @@ GARBAGE = {
     "returns specified mock": lambda *args: MagicMock(spec=torch.Tensor),
     "returns masked": gives(np.ma.masked_all(5)),
     "returns another on each call": lambda *args: torch.ones(COIN.integers(2, 9)),
-    "returns a check's result": lambda *args: core.Result("passed", "passed"),
     "returns namespace": gives(SimpleNamespace(dtype="float", shape=(3,))),
 }
 
 
-@every_check
+@both
 @pytest.mark.parametrize("garbage", GARBAGE)
 @pytest.mark.filterwarnings("error")
 def test_garbage_gets_a_sentence(check, garbage):
@@ -487,45 +549,44 @@ def test_garbage_gets_a_sentence(check, garbage):
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration])
 def test_the_kind_of_exception_is_told(kind):
-    assert f"your function raised {kind.__name__} at line" in failed(
-        checks.expectation, raises(kind)
-    )
+    assert f"your function raised {kind.__name__} at line" in failed(scaled, raises(kind))
 
 
 def test_an_exception_is_told_with_the_learners_line():
-    def attempt(p, v):
+    def attempt(values, scale):
         inner = {}
         return inner["reward"]
 
     line = attempt.__code__.co_firstlineno + 2
     assert (f"""raised KeyError ("'reward'") at line {line}: return inner["reward"].""") in failed(
-        checks.expectation, attempt
+        scaled, attempt
     )
 
 
 def test_a_wrong_answer_to_the_example_is_told_before_a_later_exception():
-    def attempt(p, v):
-        return p[0] * v[0] * p[2] / p[2]  # fits three values alone
+    def attempt(values, scale):
+        return values[:2] + values[1] - values[1]  # fits two values alone
 
-    found = failed(checks.expectation, attempt)
-    assert "values [2, 0, 8], expected 3, but got 1" in found
+    assert "For values [1, 3] and scale 2, expected [2, 6], but got [1, 3]." in failed(
+        scaled, attempt
+    )
 
 
 def test_an_exception_inside_a_library_is_told_with_the_learners_line():
-    def attempt(p, v):
+    def attempt(values, scale):
         return np.linalg.inv(np.zeros((3, 3)))
 
-    assert ": return np.linalg.inv(np.zeros((3, 3)))." in failed(checks.expectation, attempt)
+    assert ": return np.linalg.inv(np.zeros((3, 3)))." in failed(scaled, attempt)
 
 
 def test_an_answer_too_large_for_memory_is_not_looked_at():
-    message = failed(checks.expectation, gives(torch.zeros(1).expand(10**12)))
+    message = failed(scaled, gives(torch.zeros(1).expand(10**12)))
     assert "far too many numbers, in the shape [1000000000000]" in message
 
 
 def test_the_number_of_arguments_is_told():
-    message = failed(checks.expectation, lambda p: p)
-    assert "called with 2 arguments (probabilities, values)" in message
+    message = failed(scaled, lambda values: values)
+    assert "called with 2 arguments (values, scale)" in message
 
 
 # --- time ----------------------------------------------------------------------------------------
@@ -604,16 +665,9 @@ ENDLESS = [
 def test_an_endless_loop_is_ended(monkeypatch, attempt):
     monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
     started = time.monotonic()
-    message = failed(checks.expectation, attempt)
+    message = failed(scaled, attempt)
     assert "not finished after 0.2 seconds and was stopped" in message
     assert time.monotonic() - started < 1.5
-    wait_for_no_worker()
-
-
-@every_check
-def test_every_check_has_the_time_limit(monkeypatch, check):
-    monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
-    assert "not finished" in failed(check, endless)
     wait_for_no_worker()
 
 
@@ -633,11 +687,11 @@ def test_time_stands_still_at_a_debuggers_prompt(monkeypatch):
     monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
     monkeypatch.setattr(core, "RANDOM_CASES", 0)
 
-    def watched(probabilities, values):
+    def watched(values, scale):
         pdb.Pdb(stdin=SlowFingers(), stdout=io.StringIO()).set_trace()
-        return (probabilities * values).sum()
+        return scale * values
 
-    assert run(checks.expectation, watched).status == "passed"
+    assert run(scaled, watched).status == "passed"
     wait_for_no_worker()
 
 
@@ -645,7 +699,7 @@ def test_what_cannot_be_ended_does_not_hang_the_check(monkeypatch):
     monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
     release = threading.Event()
     started = time.monotonic()
-    message = failed(checks.expectation, lambda p, v: release.wait(60))
+    message = failed(scaled, lambda values, scale: release.wait(60))
     assert "cannot be stopped: restart the kernel" in message
     assert time.monotonic() - started < 3
     release.set()
@@ -655,7 +709,7 @@ def test_what_cannot_be_ended_does_not_hang_the_check(monkeypatch):
 def test_the_limit_holds_outside_the_main_thread(monkeypatch):
     monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
     found = []
-    thread = threading.Thread(target=lambda: found.append(checks.expectation(endless)))
+    thread = threading.Thread(target=lambda: found.append(scaled(endless)))
     thread.start()
     thread.join(5)
     assert "was stopped" in found[0].message
@@ -667,18 +721,18 @@ def test_the_learners_interrupt_passes_through(attempt):
     timer = threading.Timer(0.2, _thread.interrupt_main)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        checks.expectation(attempt)
+        scaled(attempt)
     timer.join()
     wait_for_no_worker()
 
 
 def test_a_check_inside_its_own_function_is_named():
-    def attempt(p, v):
-        found.append(checks.expectation(attempt))
-        return p @ v
+    def attempt(values, scale):
+        found.append(scaled(attempt))
+        return values * scale
 
     found = []
-    assert checks.expectation(attempt).status == "passed"
+    assert scaled(attempt).status == "passed"
     assert "called inside your function" in found[0].message
 
 
@@ -688,24 +742,22 @@ def test_no_thread_to_be_had(monkeypatch):
     monkeypatch.setattr(
         threading, "_start_joinable_thread", _thread.start_new_thread, raising=False
     )
-    assert "can't start new thread" in failed(checks.expectation, torch.dot)
+    assert "can't start new thread" in failed(scaled, scaled.solution)
 
 
 # --- what is shown, and what is left alone -------------------------------------------------------
 
 
-@every_check
+@both
 def test_global_random_states_stay(check, unchanged_globals):
     with unchanged_globals():
         for attempt in [check.solution, raises(NotImplementedError), None, gives(1.0)]:
             check(attempt)
-        for wrong, _ in check.mistakes:
-            check(wrong)
 
 
 def test_a_result_shows_itself_in_a_notebook():
-    for attempt in torch.dot, None, raises(NotImplementedError):
-        result = checks.expectation(attempt)
+    for attempt in torch.mul, None, raises(NotImplementedError):
+        result = scaled(attempt)
         shown, _ = DisplayFormatter().format(result)
         assert shown["text/plain"] == str(result) == result.message
         assert "border-left" in shown["text/html"] and "color: #" not in shown["text/html"]
@@ -721,30 +773,28 @@ def test_symbol_and_words_tell_the_status_without_colour():
 
 
 def test_text_is_escaped():
-    def attempt(p, v):
+    def attempt(values, scale):
         raise ValueError("<script>alert(1)</script> & more")
 
-    shown = checks.expectation(attempt)._repr_html_()
+    shown = scaled(attempt)._repr_html_()
     assert "<script>" not in shown and "&lt;script&gt;" in shown and "&amp; more" in shown
 
 
 def test_output_of_the_learner_is_theirs(capsys):
-    checks.expectation(lambda p, v: print("seen") or p @ v)
+    scaled(lambda values, scale: print("seen") or scale * values)
     assert capsys.readouterr().out.startswith("seen\n")
 
 
 def test_what_follows_may_use_the_learners_function(capsys):
-    def ours(rewards):
-        return rewards.sum(dim=0)
-
-    def stub(rewards):
+    def stub(values, scale):
         raise NotImplementedError
 
-    def yours(rewards):
-        return ours(rewards)
+    def yours(values, scale):
+        return values * scale
 
-    for fn, used in [(stub, ours), (lambda rewards: rewards, ours), (yours, yours)]:
-        assert checks.yours_or(fn, ours, checks.totals_per_environment) is used
+    ours = scaled.solution
+    for fn, used in [(stub, ours), (lambda values, scale: values, ours), (yours, yours)]:
+        assert checks.yours_or(fn, ours, scaled) is used
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[3] for line in said] == ["our", "our", "your"]
 
@@ -756,7 +806,7 @@ def test_several_losses_may_be_stacked():
     def stacked(*inputs):
         return torch.stack(list(checks.actor_critic_losses.solution(*inputs)))
 
-    assert run(checks.actor_critic_losses, stacked).status == "passed"
+    assert passed(checks.actor_critic_losses, stacked) is True
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -772,7 +822,7 @@ def test_a_loss_that_is_a_plain_number_is_named(which, number):
     )
 
 
-@pytest.mark.parametrize("check", [c for c in CHECKS.values() if c.slopes], ids=lambda c: c.number)
+@pytest.mark.parametrize("check", [loss, checks.actor_critic_losses], ids=["one", "several"])
 def test_backward_inside_a_loss_is_named(check):
     def eager(*inputs):
         loss = check.solution(*inputs)

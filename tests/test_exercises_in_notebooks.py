@@ -7,18 +7,17 @@ from there and run. An exercise is a code cell that ends with `checks.NAME(FN)`.
 import ast
 import math
 import re
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
 from IPython.core.inputtransformer2 import TransformerManager
+from lesson_cells import each_lesson, read
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers import checks
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 CALL = re.compile(r"^checks\.(\w+)\((\w+)\)\s*\Z", re.MULTILINE)
 HEADING = re.compile(
     r"^#{2,4} Exercise (\d+\.\d+) · .+ · (?:easy|medium|hard), \d+ minutes\b", re.MULTILINE
@@ -30,7 +29,7 @@ STUB = "raise NotImplementedError"
 
 def problems(path):
     """What is wrong with the exercises of a notebook, as sentences."""
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read(path).cells
     found = []
     for i, cell in enumerate(cells):
         if cell.cell_type == "code":
@@ -60,6 +59,8 @@ def problems_of_one(cells, i, exercise, name):
         found.append("no hint in <details> after it")
     if stub[0] != awaited:
         found.append(f"the stub is not {awaited}: {stub}")
+    if stub[0] == "failed" and not stub[1].endswith(tuple(s for _, s in check.mistakes)):
+        found.append(f"the planted bug is not named: {stub}")
     solved = (
         outcome(check, imports, fence[1], name) if fence else ("without ```python in <details>",)
     )
@@ -95,7 +96,7 @@ def outcome(check, imports, source, name):
     return result.status, result.message
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@each_lesson
 def test_exercises(path):
     assert problems(path) == []
 
@@ -161,6 +162,7 @@ def test_a_planted_bug_need_not_await(tmp_path):
         ("code", "checks.expectation", "checks.exception", "no such check"),
         ("code", STUB, f"if 1 / 0:\n        {STUB}", "the stub is not awaiting"),
         ("code", STUB, "return probabilities @ values", "the stub is not failed"),
+        ("code", STUB, "return 7 * values.sum()", "the planted bug is not named"),
         ("after", "Hint", "Idea", "no hint"),
         ("after", "Solution", "Answer", "the solution is without"),
         ("after", "```python", "```", "the solution is without"),

@@ -3,7 +3,6 @@
 import importlib.metadata
 import sys
 
-import nbformat
 import pytest
 import torch
 from lesson_cells import Lesson, each_seed
@@ -11,14 +10,13 @@ from lesson_cells import Lesson, each_seed
 from helpers.rollout import make_envs, play_episodes
 from helpers.training import CARTPOLE, a2c, evaluate
 
+LESSON = Lesson(0)
+FIRST = LESSON.code()[0]
+
 
 @pytest.fixture
-def check_installation(pytestconfig, capsys):
-    path = pytestconfig.rootpath / "notebooks" / "00_start_here.ipynb"
-    lesson = nbformat.read(path, as_version=4)
-    source = next(cell.source for cell in lesson.cells if cell.cell_type == "code")
-    namespace = {}
-    exec(source, namespace)
+def check_installation(capsys):
+    namespace = LESSON.run(FIRST.id)
     assert capsys.readouterr().out == "Everything is installed. Go on.\n"
 
     def check(**replaced):
@@ -28,12 +26,10 @@ def check_installation(pytestconfig, capsys):
     return check
 
 
-def test_the_check_needs_no_package(pytestconfig):
-    path = pytestconfig.rootpath / "notebooks" / "00_start_here.ipynb"
-    first = next(c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+def test_the_check_needs_no_package():
     modules = {
         line.split()[1].split(".")[0]
-        for line in first.source.splitlines()
+        for line in FIRST.source.splitlines()
         if line.startswith(("import ", "from "))
     }
     assert modules <= sys.stdlib_module_names
@@ -90,6 +86,7 @@ def test_another_package_of_the_name_helpers_is_told(check_installation, tmp_pat
     assert "Another package has the name helpers" in check_installation()
 
 
+@pytest.mark.hardening
 def test_short_sight_runs_off_the_track():
     """With gamma 0.5 most episodes end at the end of the track, not with a fallen pole."""
     settings = {**CARTPOLE, "gamma": 0.5}
@@ -106,7 +103,7 @@ def test_short_sight_runs_off_the_track():
 @each_seed("seed", [41, 42, 43])
 def test_slider_or_luck(seed):
     """What the folded answers of the panel and of the section with 16 agents conclude."""
-    lesson = Lesson(0).run("cell-03", "cell-05", "cell-11")
+    lesson = LESSON.run("cell-03", "cell-05", "cell-11")
     ends, entropies = {}, {}
     for name, change in lesson["SETTINGS"].items():
         run = list(lesson["train"](agents=16, seed=seed, **change))

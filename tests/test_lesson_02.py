@@ -10,7 +10,7 @@ import pytest
 import torch
 from lesson_cells import Lesson, each_seed
 
-from helpers import exact, plots, training
+from helpers import exact, live, training
 from helpers.envs.gridworld import grid
 
 LESSON = Lesson(2)
@@ -360,12 +360,14 @@ def panel():
     return last
 
 
+@pytest.mark.hardening
 @pytest.mark.parametrize("baseline", ["on", "off"])
 def test_nothing_is_learned_from_the_next_reward_alone(panel, baseline):
     item = panel(gamma=0.0, baseline=baseline)
     assert item.recent_returns.mean() < 35 and item.recent_returns.max() < 100
 
 
+@pytest.mark.hardening
 def test_the_largest_learning_rate_ends_deterministic_and_says_so(panel):
     item = panel(lr=1.0, baseline="on")
     assert (item.entropy < 1e-3).sum() >= 10 and torch.isfinite(item.policy_loss).all()
@@ -397,7 +399,7 @@ def progress(steps, fraction):
 
 
 def test_the_curves_axis_grows_where_episodes_do():
-    picture = plots.LearningCurve()
+    picture = live.learning_curves()
     picture.restart("growing")
     ends = []
     for update, steps in enumerate((100, 300, 900, 2500), 1):
@@ -410,7 +412,7 @@ def test_the_curves_axis_grows_where_episodes_do():
 
 
 def test_the_curves_axis_stands_still_where_each_update_takes_as_many_steps():
-    picture = plots.LearningCurve()
+    picture = live.learning_curves()
     picture.restart("steady")
     for update in range(1, 123):
         picture.add(progress(2048 * update, update / 122))

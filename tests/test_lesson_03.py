@@ -4,35 +4,23 @@ import itertools
 import random
 import re
 from fractions import Fraction
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from lesson_cells import each_seed
+from lesson_cells import Lesson, each_end, each_seed
 from torch import nn
 
 from helpers import networks
-from helpers.valuegrid import Judged, ValueGrid
+from helpers.live import Judged, critic_picture
 
-PATH = Path(__file__).parent.parent / "notebooks" / "03_actor_critic.ipynb"
-CODE = [c.source for c in nbformat.read(PATH, as_version=4).cells if c.cell_type == "code"]
+LESSON = Lesson(3)
 MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
-
-
-def run_cells(*starts):
-    """What the lesson's cells define that hold these texts, run in this order."""
-    names = {}
-    for text in starts:
-        (source,) = [source for source in CODE if text in source]
-        exec(source, names)
-    return names
 
 
 @pytest.fixture(scope="module")
 def training():
-    return run_cells(
+    return LESSON.run(
         "import matplotlib.pyplot", "V_blind =", "CELLS =", "PLAIN =", "def judge", "def train"
     )
 
@@ -73,16 +61,8 @@ def test_the_grids_values_and_advantages():
     assert np.allclose(each, [0.503, -0.015, -0.286, -0.202], atol=5e-4)
 
 
-def test_the_mean_length():
-    steps = dict.fromkeys([*CELLS, (4, 4)], 0.0)
-    for _ in range(8000):
-        for cell in CELLS:
-            steps[cell] = 1 + sum(steps[walk(cell, m)[0]] for m in MOVES) / 4
-    assert steps[0, 0] == pytest.approx(106.818, abs=5e-4)
-
-
 def test_only_an_error_in_the_next_state_biases_the_gradient():
-    lesson = run_cells(
+    lesson = LESSON.run(
         "import matplotlib.pyplot", "V_blind =", "def gradient_with", "true_gradient ="
     )
     for wrong in range(24):
@@ -97,7 +77,7 @@ def test_only_an_error_in_the_next_state_biases_the_gradient():
 def test_the_fishers_three_critics():
     for v, mean in [(1.25, 1.25), (0.0, 2.0), (3.0, 0.2)]:
         assert (4 - v + 0.8 * v - v) / 2 == pytest.approx(mean)
-    deltas = run_cells("import matplotlib.pyplot", "def fishers_deltas")["fishers_deltas"]
+    deltas = LESSON.run("import matplotlib.pyplot", "def fishers_deltas")["fishers_deltas"]
     for v in (1.25, 0.0, 3.0):
         d = deltas(torch.tensor(v), seed=5)
         assert abs(d.mean() - (4 - 1.2 * v) / 2) < 4 * d.std() / len(d) ** 0.5
@@ -124,7 +104,7 @@ def test_the_spreads_of_both_estimates():
 
 
 def test_truncation_as_termination_halves_the_value():
-    lesson = run_cells(
+    lesson = LESSON.run(
         "import matplotlib.pyplot", "V_blind =", "CELLS =", "def balance", "def one_number"
     )
     for confused, value in [(False, 100), (True, 1 / (1 - 0.99 * 0.99))]:
@@ -139,7 +119,7 @@ def test_the_undetached_values_of_the_book():
         lambda a, b, c: (c - a) - (0 - c),
     ]
     assert [slope(Fraction(1, 2), b, c) for slope in slopes] == [0, 0, 0]
-    lesson = run_cells("import matplotlib.pyplot", "def settle", "suspects = [")
+    lesson = LESSON.run("import matplotlib.pyplot", "def settle", "suspects = [")
     settled = [lesson["settle"](critic) for critic in lesson["suspects"]]
     assert [np.allclose(v, [0.5, 0.75, 0.25], atol=2e-3) for v in settled] == [
         False,
@@ -188,14 +168,11 @@ def test_log_softmax_survives_where_the_log_of_softmax_does_not():
 # --- the panel -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1.0])
-@pytest.mark.parametrize("lr", [1e-4, 0.1])
-@pytest.mark.parametrize("critic_rate", [0.0, 10.0])
-def test_every_end_of_the_sliders_trains_and_draws(training, gamma, lr, critic_rate):
-    picture = ValueGrid()
+@each_end(gamma=(0.0, 1.0), lr=(1e-4, 0.1), critic_rate=(0.0, 10.0))
+def test_every_end_of_the_sliders_trains_and_draws(training, settings):
+    picture = critic_picture()
     picture.restart("run")
-    settings = {"gamma": gamma, "lr": lr, "critic_rate": critic_rate, "agents": 1}
-    for report in training["train"](**settings, updates=60, every=20):
+    for report in training["train"](**settings, agents=1, updates=60, every=20):
         picture.add(report)
         assert len(picture.png()) > 5000
         assert report.exact.isfinite().all() and "nan" not in report.words()
@@ -217,7 +194,7 @@ def test_the_same_seed_gives_the_same_numbers_and_agents_are_judged_alone(traini
 
 
 def test_the_picture_keeps_ghosts_and_says_when_it_diverged():
-    picture, half = ValueGrid(), torch.full((1, 25), 0.5)
+    picture, half = critic_picture(), torch.full((1, 25), 0.5)
     policy, visits = torch.full((1, 25, 4), 0.25), torch.full((1, 25), 1 / 25)
     for run in range(5):
         picture.restart(f"run {run}")
@@ -311,7 +288,7 @@ def test_actor_and_critic_chase_each_other_on_eight_other_agents(training, seed)
 
 @pytest.mark.hardening
 def test_the_classic_critic_is_too_low_and_then_right():
-    lesson = run_cells(
+    lesson = LESSON.run(
         "import matplotlib.pyplot",
         "V_blind =",
         "class Actor(nn",
@@ -335,8 +312,8 @@ def test_the_classic_critic_is_too_low_and_then_right():
 
 @pytest.mark.hardening
 def test_shared_or_separate_on_other_seeds():
-    lesson = run_cells("import matplotlib.pyplot", "def mean_returns", "def permutation_test")
-    source = next(source for source in CODE if "def mean_returns" in source)
+    lesson = LESSON.run("import matplotlib.pyplot", "def mean_returns", "def permutation_test")
+    source = LESSON.cell("def mean_returns").source
     exec(source.replace("seed=2026", "seed=100"), lesson)
     returns, compare = lesson["mean_returns"], lesson["permutation_test"]
     rates = (0.0125, 0.025, 0.05, 0.1, 0.2)
@@ -355,8 +332,8 @@ def test_shared_or_separate_on_other_seeds():
 
 @pytest.mark.hardening
 def test_with_its_own_settings_a_shared_body_is_as_good():
-    lesson = run_cells("import matplotlib.pyplot", "def mean_returns", "def permutation_test")
-    source = next(source for source in CODE if "def mean_returns" in source)
+    lesson = LESSON.run("import matplotlib.pyplot", "def mean_returns", "def permutation_test")
+    source = LESSON.cell("def mean_returns").source
     returns = {"separate": [], "shared": [], "tuned": []}
     for seed in (100, 200, 300):
         exec(source.replace("seed=2026", f"seed={seed}"), lesson)
@@ -371,7 +348,7 @@ def test_with_its_own_settings_a_shared_body_is_as_good():
 
 
 def test_the_permutation_test():
-    test = run_cells("import matplotlib.pyplot", "def permutation_test")["permutation_test"]
+    test = LESSON.run("import matplotlib.pyplot", "def permutation_test")["permutation_test"]
     a, b = np.array([1.0, 2, 3, 4]), np.array([5.0, 6, 7, 8])
     deals = list(itertools.combinations(np.concatenate([a, b]), 4))
     extreme = sum(abs(sum(deal) / 4 - (36 - sum(deal)) / 4) >= 4 for deal in deals)
@@ -380,5 +357,5 @@ def test_the_permutation_test():
 
 
 def test_the_timing_is_not_stored():
-    stored = PATH.read_text(encoding="utf-8")
+    stored = LESSON.path.read_text(encoding="utf-8")
     assert not re.search(r"\d seconds|steps per second", stored)

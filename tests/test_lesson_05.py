@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from lesson_cells import Lesson
+from lesson_cells import Lesson, each_end
 
 from helpers import losses
 from helpers.errors import SlipError
@@ -313,12 +313,9 @@ def test_the_discount_decides_which_restaurant_is_the_right_one(street):
         assert best(street["street"], gamma)[2].item() == pytest.approx(max(left, right))
 
 
-@pytest.mark.parametrize(
-    ("gamma", "lr", "tau", "schedule"),
-    list(itertools.product([0.0, 0.95], [0.1, 10.0], [0.0, 0.2], ["kept", "annealed"])),
-)
-def test_every_end_of_the_sliders(street, gamma, lr, tau, schedule):
-    for stage in street["climb"](tau, schedule, gamma, lr, 1.0, steps=40):
+@each_end(gamma=(0.0, 0.95), lr=(0.1, 10.0), tau=(0.0, 0.2), schedule=("kept", "annealed"))
+def test_every_end_of_the_sliders(street, settings):
+    for stage in street["climb"](**settings, habit=1.0, steps=40):
         assert stage.recent_returns.isfinite().all() and stage.policy.isfinite().all()
     assert stage.fraction == 1 and "nan" not in stage.words()
 

@@ -4,37 +4,24 @@ import itertools
 import math
 import re
 import time
-from pathlib import Path
 
 import ipywidgets as widgets
-import nbformat
 import numpy as np
 import pytest
 import torch
-from lesson_cells import each_seed
+from lesson_cells import Lesson, each_end, each_seed
 
 from helpers import checks, losses, networks
 from helpers.envs import tool_tasks
 from helpers.envs.tool_tasks import COSTS, NAMES, PERSON, task_set
 from helpers.errors import SlipError
+from helpers.live.taskbox import SHOWN, TaskBox
 from helpers.networks import Actor
-from helpers.taskbox import SHOWN, TaskBox
 from helpers.tools import TOOLS
-from helpers.tooluse import ToolPicture, ToolUse
 
-PATH = Path(__file__).parent.parent / "notebooks" / "06_tool_using_agent.ipynb"
-CELLS = [c for c in nbformat.read(PATH, as_version=4).cells if c.cell_type == "code"]
-CODE = [cell.source for cell in CELLS]
+LESSON = Lesson(6)
 AGENT = ("class A2CAgent", "losses_of_outcome =", "class ToolSelectionAgent")
-PRINTED = "\n".join(output.get("text", "") for cell in CELLS for output in cell.outputs)
-
-
-def run_cells(*starts, **names):
-    """What the lesson's cells define that hold these texts, run in this order."""
-    for text in starts:
-        (source,) = [source for source in CODE if text in source]
-        exec(source, names)
-    return names
+PRINTED = "\n".join(LESSON.said(cell.id) for cell in LESSON.code())
 
 
 def lesson(*starts, **more):
@@ -53,7 +40,7 @@ def lesson(*starts, **more):
         **more,
     }
     starts = (*AGENT, "PLAIN =", "SETTINGS =", *starts)
-    return run_cells(
+    return LESSON.run(
         "import matplotlib.pyplot", "NAMES, COSTS =", "def outcome_losses", *starts, **names
     )
 
@@ -68,7 +55,7 @@ def test_the_table_of_baselines():
             for weight, hit in zip(weights, right[:, tool]):
                 earned[n, tool] += weight * ((1 if hit else -0.1) - COSTS[tool])
     assert earned.max(1).mean() == pytest.approx(0.830, abs=5e-4)
-    assert earned.mean() == pytest.approx(0.125, abs=5e-4)
+    assert earned.mean() == pytest.approx(0.126, abs=5e-4)
     assert earned.mean(0).argmax() == PERSON and earned.mean(0)[PERSON] == pytest.approx(0.5)
 
 
@@ -105,7 +92,7 @@ def test_the_sum_by_hand():
 
 
 def test_the_sign_test():
-    sign_test = run_cells("def sign_test", np=np)["sign_test"]
+    sign_test = LESSON.run("def sign_test", np=np)["sign_test"]
     for above in range(9):
         values = np.array([1.0] * above + [-1.0] * (8 - above))
         heads = [sum(toss) for toss in itertools.product((0, 1), repeat=8)]
@@ -126,7 +113,7 @@ def test_what_the_bug_teaches():
             v = (np.maximum(seems.max(1), 0.5) if asks else seems.max(1)).mean()
         value[asks] = v
     assert value[True] == pytest.approx(value[False]) and -0.1 - 0.04 + 0.95 * v > 0.5
-    taught = run_cells("v_mean =", chance=chance, COSTS=COSTS, np=np, R=chance)
+    taught = LESSON.run("v_mean =", chance=chance, COSTS=COSTS, np=np, R=chance)
     assert taught["v_mean"] == pytest.approx(value[True])
 
 
@@ -152,7 +139,7 @@ def test_the_agent_of_the_lesson_is_the_packages():
 def agent_with(outcome_losses):
     """The lesson's agent, and the losses that it uses, where the learner wrote these."""
     more = {"checks": checks, "losses": losses, "networks": networks, "COSTS": COSTS}
-    names = run_cells(*AGENT, outcome_losses=outcome_losses, torch=torch, **more)
+    names = LESSON.run(*AGENT, outcome_losses=outcome_losses, torch=torch, **more)
     return names["ToolSelectionAgent"](6), names["losses_of_outcome"]
 
 
@@ -276,21 +263,20 @@ def test_the_box_wants_a_fitting_actor():
 @pytest.fixture(scope="module")
 def panel():
     names = lesson(
-        "from helpers.training import evaluate", "GROUPS =", "from helpers.tooluse", "def train("
+        "from helpers.training import evaluate", "GROUPS =", "class ToolUse", "def train("
     )
     names["SEVERAL"]["total_steps"] = 1280
     return names
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1.0])
-@pytest.mark.parametrize("lr", [1e-3, 1.0])
-@pytest.mark.parametrize("calls", ["one call", "until right"])
-@pytest.mark.parametrize("person_cost", [0.0, 1.2])
-def test_every_end_of_the_sliders_trains_and_draws(panel, gamma, lr, calls, person_cost):
-    picture = ToolPicture()
+CALLS = "one call", "until right"
+
+
+@each_end(gamma=(0.0, 1.0), lr=(1e-3, 1.0), calls=CALLS, person_cost=(0.0, 1.2))
+def test_every_end_of_the_sliders_trains_and_draws(panel, settings):
+    picture = panel["tool_picture"]()
     picture.restart("run")
-    settings = dict(gamma=gamma, lr=lr, calls=calls, person_cost=person_cost, agents=1)
-    for item in panel["train"](**settings):
+    for item in panel["train"](**settings, agents=1):
         picture.add(item)
         assert len(picture.png()) > 5000 and "nan" not in item.words()
         assert item.shares.sum() == pytest.approx(1, abs=1e-4)
@@ -304,13 +290,12 @@ def test_the_same_seed_gives_the_same_numbers(panel):
     assert torch.equal(one.shares, two.shares) and not torch.equal(one.shares, three.shares)
 
 
-def tool_use(fraction=1.0, shares=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1), entropy=1.0):
-    returns = torch.tensor([0.5, 0.7])
-    return ToolUse(100, fraction, returns, torch.full((2,), entropy), torch.tensor(shares))
+def test_the_picture_keeps_ghosts_and_says_what_went_wrong(panel):
+    def tool_use(fraction=1.0, shares=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1), entropy=1.0):
+        entropies, returns = torch.full((2,), entropy), torch.tensor([0.5, 0.7])
+        return panel["ToolUse"](100, fraction, returns, entropies, torch.tensor(shares))
 
-
-def test_the_picture_keeps_ghosts_and_says_what_went_wrong():
-    picture = ToolPicture()
+    picture = panel["tool_picture"]()
     assert len(picture.png()) > 5000
     for run in range(5):
         picture.restart(f"run {run}")
@@ -342,7 +327,7 @@ def full():
         "from helpers.training import evaluate",
         "GROUPS =",
         "def serve",
-        "from helpers.tooluse",
+        "class ToolUse",
         "def train(",
         "def permutation_test",
     )

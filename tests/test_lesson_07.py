@@ -4,15 +4,13 @@ import base64
 import io
 import re
 from itertools import islice
-from pathlib import Path
 
 import attempts_lesson_07
 import ipywidgets as widgets
-import nbformat
 import numpy as np
 import pytest
 import torch
-from lesson_cells import each_seed
+from lesson_cells import Lesson, each_end, each_seed
 from matplotlib.collections import PathCollection
 from matplotlib.textpath import TextPath
 from PIL import Image
@@ -22,36 +20,18 @@ from helpers import checks
 from helpers.envs.gridworld import TRAP_MAP, map_cells, trap_grid
 from helpers.errors import SlipError
 from helpers.exact import optimal_values, state_values
-from helpers.film import Film
+from helpers.live import Film, Grid, Judged, Picture, critic_picture
 from helpers.rollout import collect, make_envs
 from helpers.training import a2c, a2c_update
-from helpers.valuegrid import Judged, ValueFrames, ValueGrid
 
-PATH = Path(__file__).parent.parent / "notebooks" / "07_daily_challenge_gridworld.ipynb"
-CELLS = nbformat.read(PATH, as_version=4).cells
-CODE = [c.source for c in CELLS if c.cell_type == "code"]
+LESSON = Lesson(7)
 UP, RIGHT, FORK = 0, 1, (0, 1)
 USUAL = {"gamma": 0.99, "entropy_coef": 0.01}
 
 
-def run_cells(*texts):
-    """What the lesson's cells define that hold these texts, run in this order."""
-    names = {}
-    for text in texts:
-        (source,) = [source for source in CODE if text in source]
-        exec(source, names)
-    return names
-
-
-def stored(text):
-    """What the cell with this text printed when the lesson was stored."""
-    (cell,) = [c for c in CELLS if c.cell_type == "code" and text in c.source]
-    return "".join(output.get("text", "") for output in cell.outputs)
-
-
 @pytest.fixture(scope="module")
 def lesson():
-    return run_cells(
+    return LESSON.run(
         "import matplotlib.pyplot",
         "def agent_loss",
         "from helpers.returns import gae",
@@ -76,14 +56,6 @@ def lesson():
     )
 
 
-def with_attempt(lesson, text, **attempts):
-    """The names of the lesson after the cell with this text has run with these attempts in it."""
-    (source,) = [source for source in CODE if text in source]
-    names = lesson | attempts
-    exec(source, names)
-    return names
-
-
 # --- the world -----------------------------------------------------------------------------------
 
 
@@ -100,7 +72,7 @@ def best_q(trap, gamma, slip=0.2):
 
 
 def test_where_the_best_way_switches():
-    printed = re.findall(r"gamma ([\d.]+): .* more than (-?[\d.]+)", stored("def switch"))
+    printed = re.findall(r"gamma ([\d.]+): .* more than (-?[\d.]+)", LESSON.said("def switch"))
     assert [gamma for gamma, _ in printed] == ["0.99", "0.97", "0.95"]
     for gamma, price in printed:
         for side in (-0.001, 0.001):
@@ -114,12 +86,15 @@ def test_the_arrows_of_the_best_policy():
     assert way[0, 1] == UP and way[1, 1] == 3 and way[2, 1] == UP  # up, back, against the wall
     dry = best_q(-1.0, 0.99, slip=0.0)
     assert all(max(MOVES, key=lambda a, x=x: dry[(x, 1), a]) == RIGHT for x in range(4))
-    assert stored("solved = {").split()[3::4] == ["0.9019801", "0.7710515"]
+    assert LESSON.said("solved = {").split()[3::4] == ["0.9019801", "0.7710515"]
 
 
 def test_the_wall_of_the_last_section():
     rows = ("..#..", *TRAP_MAP[1:])
-    assert stored("my_map =").strip() == f"V*(start) {optimal_values(trap_grid(rows), 0.99)[0]:.3f}"
+    assert (
+        LESSON.said("my_map =").strip()
+        == f"V*(start) {optimal_values(trap_grid(rows), 0.99)[0]:.3f}"
+    )
     assert optimal_values(trap_grid(rows), 0.99)[0] == pytest.approx(0.696, abs=5e-4)
 
 
@@ -135,11 +110,11 @@ def recorded(lesson, agents):
 
 @pytest.mark.parametrize("attempt", [None, *attempts_lesson_07.RIGHT["agent_loss"]])
 def test_an_update_on_ones_own_loss_is_a2cs(lesson, attempt, capsys):
-    names = with_attempt(lesson, "def total_loss", agent_loss=attempt)
+    names = LESSON.run("def total_loss", **lesson | {"agent_loss": attempt})
     assert ("your own" if attempt else "our") in capsys.readouterr().out
     settings = {**lesson["A2C"], "gamma": 0.99, "entropy_coef": 0.1}
     ends = []
-    for update in (with_attempt(names, "def your_update")["your_update"], a2c_update):
+    for update in (LESSON.run("def your_update", **names)["your_update"], a2c_update):
         (actor, critic, optimiser, _), rollout = recorded(lesson, agents=2)
         update(actor, critic, optimiser, rollout, **settings)
         ends.append([*actor.parameters(), *critic.parameters()])
@@ -148,7 +123,7 @@ def test_an_update_on_ones_own_loss_is_a2cs(lesson, attempt, capsys):
 
 def test_a_wrong_loss_is_not_used(lesson, capsys):
     wrong = attempts_lesson_07.WRONG["agent_loss"][0][0]
-    names = with_attempt(lesson, "def total_loss", agent_loss=wrong)
+    names = LESSON.run("def total_loss", **lesson | {"agent_loss": wrong})
     assert names["loss"] is checks.agent_loss.solution
     assert capsys.readouterr().out == "What follows uses our function of exercise 7.1.\n"
 
@@ -156,7 +131,7 @@ def test_a_wrong_loss_is_not_used(lesson, capsys):
 @pytest.mark.parametrize("moves", [None, *attempts_lesson_07.RIGHT["four_moves"]])
 @pytest.mark.parametrize("slide", [None, *attempts_lesson_07.RIGHT["slip_row"]])
 def test_ones_own_world_is_the_lessons(lesson, moves, slide, capsys):
-    names = with_attempt(lesson, "your_world = ", four_moves=moves, slip_row=slide)
+    names = LESSON.run("your_world = ", **lesson | {"four_moves": moves, "slip_row": slide})
     said = ["your own" if attempt else "our" for attempt in (moves, slide)]
     assert re.findall(r"uses (.*) function", capsys.readouterr().out) == said
     yours, world = names["your_world"], trap_grid()
@@ -241,14 +216,11 @@ def test_ranks_and_the_permutation_test(lesson):
     assert 0.01 < np.mean(np.array(ps) <= 0.05) < 0.11  # no difference: 1 in 20 is called one
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1.0])
-@pytest.mark.parametrize("lr", [1e-3, 1.0])
-@pytest.mark.parametrize("trap_reward", [-3.0, 1.0])
-def test_every_end_of_the_sliders_trains_and_draws(lesson, gamma, lr, trap_reward):
-    picture = ValueGrid(cells=map_cells())
+@each_end(gamma=(0.0, 1.0), lr=(1e-3, 1.0), trap_reward=(-3.0, 1.0), entropy_coef=(0.0, 0.3))
+def test_every_end_of_the_sliders_trains_and_draws(lesson, settings):
+    picture = critic_picture(cells=map_cells())
     picture.restart("run")
-    settings = {"gamma": gamma, "lr": lr, "trap_reward": trap_reward, "agents": 1}
-    for report in lesson["train"](**settings, entropy_coef=0.3, updates=40, every=20):
+    for report in lesson["train"](**settings, agents=1, updates=40, every=20):
         picture.add(report)
         assert len(picture.png()) > 5000
         assert report.exact.isfinite().all() and "nan" not in report.words()
@@ -268,9 +240,12 @@ def judged(value, critic=0.0):
     return Judged(1.0, 80, values + critic, values, policy, torch.full((2, 20), 0.05), 0.77)
 
 
+def frames(agent=0):
+    return Picture(Grid(lambda r: r.critic[agent], lambda r: r.policy[agent], cells=map_cells()))
+
+
 def test_frames_show_the_agent_that_was_asked_for():
-    best, policy = np.zeros(20), np.full((20, 4), 0.25)
-    one = ValueFrames(best, policy, map_cells(), agent=1)
+    one = frames(agent=1)
     one.add(judged(0.5))
     half = one.png()
     other = judged(0.5)
@@ -283,7 +258,7 @@ def test_frames_show_the_agent_that_was_asked_for():
 
 
 def test_walls_and_ends_have_no_numbers():
-    picture = ValueFrames(np.zeros(20), np.full((20, 4), 0.25), map_cells())
+    picture = frames()
     picture.add(judged(0.5))
     axes = picture.figure.axes[0]
     (numbers,) = [c for c in axes.collections if isinstance(c, PathCollection)]
@@ -325,8 +300,7 @@ def test_a_film_without_captions_is_a_slip(frames, captions):
 
 
 def test_the_stored_film_is_a_picture():
-    (cell,) = [c for c in CELLS if "Film(frames" in c.source]
-    (output,) = cell.outputs
+    (output,) = LESSON.cell("Film(frames").outputs
     image = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
     assert image.size == (920, 290)
     assert "critic says" in output.metadata["image/png"]["alt"]
@@ -480,7 +454,7 @@ def test_the_search_finds_the_lessons_settings(lesson, kind):
     chosen = tuple(chosen.values())
     lead = areas[best].mean() - areas[chosen].mean()
     assert lead <= 2 * np.hypot(error[best], error[chosen])
-    text = next(c.source for c in CELLS if "What the search had found" in c.source)
+    text = next(c.source for c in LESSON.cells.values() if "What the search had found" in c.source)
     rows = re.findall(rf"^\| {kind} \| [48] \|(.*)\|$", text, re.MULTILINE)
     said = [float(x.replace("−", "-")) for x in re.findall(r"−?\d\.\d\d", "".join(rows))]
     assert len(said) == len(keys) and max(said) == said[keys.index(chosen)]

@@ -2,21 +2,18 @@
 
 import itertools
 import math
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from lesson_cells import each_seed
+from lesson_cells import Lesson, each_end, each_seed
 
 from helpers import exact
-from helpers.chatpicture import (
+from helpers.envs.support import view
+from helpers.live import Strip
+from helpers.live.chat import (
+    LOOK,
     ON_AND_ON,
-    Misled,
-    MisledPicture,
-    Strip,
-    Trained,
     describe,
     outcome,
     price_sliders,
@@ -24,48 +21,22 @@ from helpers.chatpicture import (
     solve,
 )
 
-PATH = Path(__file__).parent.parent / "notebooks" / "08_daily_challenge_chatbot.ipynb"
-CELLS = nbformat.read(PATH, as_version=4).cells
-
-
-SOURCE = {cell.id: cell.source for cell in CELLS if cell.cell_type == "code"}
-
-
-def run_cells(*ids):
-    """What the lesson's cells of these ids define."""
-    names = {}
-    for name in ids:
-        exec(SOURCE[name], names)
-    return names
+LESSON = Lesson(8)
 
 
 @pytest.fixture(scope="module")
 def lesson():
-    return run_cells("imports", "three-ways", "backup", "borders", "settings")
+    return LESSON.run("imports", "three-ways", "backup", "borders", "settings")
 
 
 @pytest.fixture(scope="module")
 def agents(lesson):
-    cells = (
-        "histories",
-        "best-of-each",
-        "judge",
-        "learn-seeing",
-        "permutation-test",
-        "learn",
-        "train",
-    )
-    names = dict(lesson)
-    names["V"] = exact.optimal_values(names["mdp"], 1.0)
-    for name in (*cells, "dial-policy", "dial-play", "dial-gradient", "dial-check", "dial-learn"):
-        exec(SOURCE[name], names)
-    exec("from helpers.envs.support import view", names)
-    for name in (
-        *("gradient-with", "log-of-chats", "customers", "believed", "critics", "mislead"),
-        *("greedy", "small-table", "learn-from", "improve"),
-    ):
-        exec(SOURCE[name], names)
-    return names
+    state = "histories", "best-of-each", "judge", "learn-seeing", "permutation-test", "learn"
+    dials = "train", "dial-policy", "dial-play", "dial-gradient", "dial-check", "dial-learn"
+    critic = "gradient-with", "log-of-chats", "customers", "believed", "critics", "mislead"
+    greedy = "greedy", "small-table", "learn-from", "improve"
+    given = {"V": exact.optimal_values(lesson["mdp"], 1.0), "view": view}
+    return LESSON.run(*state, *dials, *critic, *greedy, **lesson | given)
 
 
 # --- sections 1 and 2 ----------------------------------------------------------------------------
@@ -79,7 +50,7 @@ def posterior(replies, accuracy=0.8, b=0.5):
 
 
 def test_shares_of_customers_are_beliefs():
-    share = run_cells("imports", "customers", "share")["share_of_1"]
+    share = LESSON.run("imports", "customers", "share")["share_of_1"]
     for length in (1, 2, 3):
         for replies in itertools.product([1, 2], repeat=length):
             assert share(*replies) == pytest.approx(posterior(replies), abs=0.02)
@@ -183,7 +154,7 @@ def test_what_is_possible_with_each_state(agents):
 
 
 def test_rewards_that_are_hacked(lesson):
-    chat = run_cells("imports", "backup", "borders", "settings", "rewards")
+    chat = LESSON.run("imports", "backup", "borders", "settings", "rewards")
     for change in ({"mistake": 1.0, "person": 0.0}, dict(right=0.0, mistake=0.0, person=0.0)):
         table, b = chat["chat_that_pays"](**change)
         worth = lesson["backup"](table, exact.optimal_values(table, 1.0))
@@ -277,11 +248,12 @@ def losses_on(agents, cells):
     """What the lesson's critics cost, on a table with so many cells to a reply."""
     names = dict(agents)
     for name in ("critics", "mislead", "greedy"):
-        exec(SOURCE[name].replace("cells=40", f"cells={cells}"), names)
+        exec(LESSON.cell(name).source.replace("cells=40", f"cells={cells}"), names)
     assert (len(names["fine"].terminal) > 600) == (cells == 80)
     return {name: names["greedy_for"](critic)[1:] for name, critic in names["CRITICS"].items()}
 
 
+@pytest.mark.hardening
 def test_a_table_twice_as_fine_shows_the_same(agents):
     coarse, fine = losses_on(agents, 40), losses_on(agents, 80)
     assert len(coarse) > 10
@@ -340,7 +312,7 @@ def test_the_log_of_chats_is_that_of_the_best_bot(agents):
 
 
 def test_the_planted_bug_leaves_single_replies_alone():
-    suspect = run_cells("imports", "suspect")["suspect_replies"]
+    suspect = LESSON.run("imports", "suspect")["suspect_replies"]
     luck = torch.rand(300_000, 4, generator=torch.Generator().manual_seed(3))
     for b in (0.5, 0.8):
         replies = suspect(torch.full([300_000], b), luck, 0.8)
@@ -362,8 +334,8 @@ def test_regions_and_their_words():
 def test_a_strip_shows_the_regions():
     from matplotlib.figure import Figure
 
-    strip = Strip(Figure().subplots(), 0, 1)
-    strip.set(np.array([0.1, 0.3, 0.5, 0.7, 0.9]), np.array([0, 1, 1, 2, 0]))
+    strip = Strip(Figure().subplots(), 0, 1, **LOOK)
+    strip.set(regions(np.array([0.1, 0.3, 0.5, 0.7, 0.9]), np.array([0, 1, 1, 2, 0])))
     bands, *letters = strip.artists
     ends = [path.vertices[:, 0].max() for path in bands.get_paths()]
     assert ends == pytest.approx([0.2, 0.6, 0.8, 1.0])
@@ -372,25 +344,20 @@ def test_a_strip_shows_the_regions():
     assert [t.get_text() for t in letters if t.get_visible()] == ["a", "c", "e", "a"]
 
 
-NAMES = list(price_sliders())
-SLIDER_ENDS = list(itertools.product(*[(s.low, s.high) for s in price_sliders().values()]))
+PRICES = {name: (slider.low, slider.high) for name, slider in price_sliders().items()}
 
 
-@pytest.mark.parametrize("ends", SLIDER_ENDS, ids=str)
-@pytest.mark.parametrize("gamma", [0.0, 1.0])
-def test_every_end_of_the_first_panels_sliders(lesson, gamma, ends):
-    for stage in lesson["solve"](gamma=gamma, **dict(zip(NAMES, ends))):
+@each_end(gamma=(0.0, 1.0), **PRICES)
+def test_every_end_of_the_first_panels_sliders(lesson, settings):
+    for stage in lesson["solve"](**settings):
         assert np.isfinite(stage.values).all() and "nan" not in stage.words()
     assert stage.fraction == 1 and 0 <= stage.solved <= 1
 
 
-@pytest.mark.parametrize("ends", SLIDER_ENDS[::3], ids=str)
-@pytest.mark.parametrize(
-    ("gamma", "lr", "coef"), [(0.0, 1.0, 0.0), (1.0, 1e-4, 0.3), (1.0, 1.0, 0.3)]
-)
-def test_every_end_of_the_second_panels_sliders(agents, monkeypatch, gamma, lr, coef, ends):
+@each_end(gamma=(0.0, 1.0), lr=(1e-4, 1.0), entropy_coef=(0.0, 0.3), **PRICES)
+def test_every_end_of_the_second_panels_sliders(agents, monkeypatch, settings):
     monkeypatch.setitem(agents["NETWORK"], "total_steps", 8_000)
-    for item in agents["train"](gamma, lr, coef, 1, 0, **dict(zip(NAMES, ends))):
+    for item in agents["train"](**settings, agents=1):
         assert item.values.isfinite().all() and "nan" not in item.words()
     assert item.fraction == 1 and np.allclose(item.policy.sum(1), 1, atol=1e-5)
 
@@ -413,11 +380,10 @@ def test_words_of_agents_that_never_stop(agents):
         ([1.0], "in the mean of 1 agent, with"),
     ],
 )
-def test_numbers_and_their_nouns_agree(asked, words):
+def test_numbers_and_their_nouns_agree(agents, asked, words):
     values = torch.zeros(len(asked))
-    item = Trained(
-        1.0, 10, values, torch.tensor(asked), np.ones((2, 3)), 0.5, np.ones(2), np.ones(2)
-    )
+    state = np.ones((2, 3)), 0.5, np.ones(2), np.ones(2)
+    item = agents["Trained"](1.0, 10, values, torch.tensor(asked), *state)
     assert words in item.words()
 
 
@@ -427,9 +393,9 @@ def test_how_many_questions_in_words():
     assert stages == words
 
 
-def test_the_critics_picture():
-    picture, b = MisledPicture(), np.array([0.1, 0.5, 0.9])
-    item = Misled(0.5, -0.1, 0.02, 1.5, b, np.array([0, 1, 0]))
+def test_the_critics_picture(agents):
+    picture, b = agents["misled_picture"](), np.array([0.1, 0.5, 0.9])
+    item = agents["Misled"](0.5, -0.1, 0.02, 1.5, b, np.array([0, 1, 0]))
     assert item.words().startswith(
         "With an error of -0.10 it loses 0.02 and asks 1.5 questions; cla"
     )
@@ -440,11 +406,10 @@ def test_the_critics_picture():
     picture.add(item)
     drawn = picture.png()
     picture.add(endless)
-    (line,) = picture.lines[0]
-    assert [list(values) for values in line.get_data()] == [
-        [-0.1],
-        [0.02],
-    ]  # what never ends is off it
+    picture.png()
+    (line,) = picture.parts[0].lines[0]
+    assert list(line.get_xdata()) == [-0.1, 0.2]
+    assert line.get_ydata()[0] == 0.02 and np.isnan(line.get_ydata()[1])  # what never ends
     picture.restart("second")
     assert len({empty, drawn, picture.png()}) == 3
     assert [label for _, label, _ in picture.rows()] == ["second", "first"]

@@ -7,19 +7,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from execute_notebooks import LESSONS, METADATA, is_normal, normalise, problems, warnings
+from lesson_cells import PATHS, each_lesson, read
 
 ROOT = LESSONS.parent
-PATHS = sorted(LESSONS.glob("*.ipynb"))
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 HEADING = re.compile(r"^(#{1,6})\s", re.MULTILINE)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|(?:src|href)=[\"']([^\"']+)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|#|//", re.IGNORECASE)
-
-each_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-
-
-def read(path):
-    return nbformat.read(path, as_version=4)
 
 
 def executed(nb):

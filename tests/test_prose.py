@@ -14,16 +14,17 @@ prose_numbers.toml, each with the reason why no cell is needed:
 """
 
 import ast
+import functools
 import math
 import re
 import tomllib
 from pathlib import Path
 
 import gymnasium
-import nbformat
 import numpy as np
 import pytest
 import torch
+from lesson_cells import PATHS, each_lesson, read
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nudge import TAG, is_tagged
 
@@ -32,7 +33,6 @@ from helpers.envs.gridworld import grid
 from helpers.training import CARTPOLE
 
 ROOT = Path(__file__).parent.parent
-PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REVIEWED = tomllib.loads((ROOT / "tests" / "prose_numbers.toml").read_text(encoding="utf-8"))
 
 FENCES = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
@@ -49,12 +49,6 @@ NO_CLAIM = re.compile(
 THOUSANDS = r"\d{1,3}(?:,\d{3})+"
 CLAIM = re.compile(rf"(?<![\w.])([-−]?)((?:{THOUSANDS}|\d+)(?:\.\d+)?)(?!\w)( ?%)?")
 SHOWN = re.compile(rf"-?(?:{THOUSANDS}|\d[\d_]*)(?:\.\d*)?(?:e[-+]?\d+)?")
-
-each_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-
-
-def read(path):
-    return nbformat.read(path, as_version=4)
 
 
 def sections(nb):
@@ -243,9 +237,14 @@ def dead_anchors(text, own, folder):
     return dead
 
 
+@functools.cache
+def all_lessons():
+    return {path.stem[:2]: read(path) for path in PATHS}
+
+
 @each_lesson
 def test_references_lead_somewhere(path):
-    nb, lessons = read(path), {other.stem[:2]: read(other) for other in PATHS}
+    nb, lessons = read(path), all_lessons()
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
     assert dangling(nb, lessons) == []
     assert dead_anchors(FENCES.sub("", text), headings(nb), path.parent) == []

@@ -2,16 +2,13 @@
 
 import re
 
-import nbformat
 import pytest
+from lesson_cells import each_lesson, read
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from reading_time import LESSONS, minutes, sections
+from reading_time import minutes, sections
 
-PATHS = sorted(LESSONS.glob("*.ipynb"))
 ROW = re.compile(r"^\| (\d+) .*\| (\d+) \|$", re.MULTILINE)
 NUMBERED = re.compile(r"(\d+) \w")
-
-each_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
 def by_number(nb):
@@ -27,12 +24,12 @@ def by_number(nb):
 
 @each_lesson
 def test_the_core_path_fits(path):
-    assert minutes(nbformat.read(path, as_version=4)) <= 75
+    assert minutes(read(path)) <= 75
 
 
 @each_lesson
 def test_the_minutes_stated_are_those_measured(path):
-    nb = nbformat.read(path, as_version=4)
+    nb = read(path)
     measured = by_number(nb)
     stated = {int(number): int(time) for number, time in ROW.findall(nb.cells[0].source)}
     wrong = {n: (time, measured[n]) for n, time in stated.items() if abs(time - measured[n]) > 1}

@@ -14,16 +14,14 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
-from execute_notebooks import LESSONS
-from lesson_cells import sampled
+from lesson_cells import PATHS, read, sampled
 from nbformat.v4 import new_code_cell
 from random_states import BEFORE, BEHIND
 
 TESTS = Path(__file__).resolve().parent
-PATHS = sorted(LESSONS.glob("*.ipynb"))
-CASES = [pytest.param(path, id=path.stem) for path in PATHS[:2]]
-CASES += [
-    pytest.param(path, id=path.stem, marks=pytest.mark.hardening) for path in sampled(PATHS[2:])
+CASES = [pytest.param(path, id=path.stem) for path in PATHS[:1]]
+CASES += [  # from 01 on: another third than test_any_order and test_nudge take
+    pytest.param(path, id=path.stem, marks=pytest.mark.hardening) for path in sampled(PATHS[1:])
 ]
 MOST_MB = 840  # README grants a student 1 GB, of which JupyterLab takes 160 MB
 if torch.version.cuda:
@@ -99,7 +97,7 @@ def course(tmp_path):
 
 def prepare(lesson, course):
     """Store the lesson between the cells that look at the machine; its path."""
-    nb = nbformat.read(lesson, as_version=4)
+    nb = read(lesson)
     nb.cells = [new_code_cell(FIRST + BEFORE), *nb.cells, new_code_cell(BEHIND + LAST)]
     path = course / "notebooks" / lesson.name
     nbformat.write(nb, path)
