@@ -39,7 +39,8 @@ sys.unraisablehook = pass_over_interrupts
 
 def on_page(kind):
     """In an interrupted cell more may have been made, of which nobody has seen anything."""
-    return [thing for _, made in controls._made.values() for thing in made if type(thing) is kind]
+    made = [things for runs in controls._made.values() for things in runs.values()]
+    return [thing for things in made for thing in things if type(thing) is kind]
 
 
 def panels():

@@ -687,6 +687,22 @@ def test_a_cell_run_again_closes_the_panels_that_it_made(make, monkeypatch):
     assert not other._closed and not again._closed
 
 
+def test_a_copy_of_the_notebook_on_the_same_kernel_keeps_its_own_panels(make, monkeypatch):
+    shell = SimpleNamespace(execution_count=0, page="one")
+    shell.get_parent = lambda: {"metadata": {"cellId": "a"}, "header": {"session": shell.page}}
+    monkeypatch.setattr(controls, "get_ipython", lambda: shell)
+    monkeypatch.setattr(controls, "_made", {})
+
+    def run(page):
+        shell.page, shell.execution_count = page, shell.execution_count + 1
+        return make(Train())
+
+    panels = [run("one"), run("two"), run("one"), run("two")]
+    assert [panel._closed for panel in panels] == [True, True, False, False]
+    panels += [run("three"), run("four")]  # pages loaded again and again are not kept for ever
+    assert [panel._closed for panel in panels] == [True, True, True, True, False, False]
+
+
 @pytest.mark.parametrize("parent", [{}, {"metadata": {}}])
 def test_a_shell_that_names_no_cell(make, monkeypatch, parent):
     shell = SimpleNamespace(get_parent=lambda: parent)

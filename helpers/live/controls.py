@@ -9,7 +9,7 @@ from IPython import get_ipython
 
 from helpers.errors import SlipError
 
-_made = {}  # cell id -> (execution count, what the cell put on the page when it ran)
+_made = {}  # cell id -> {(page, execution count): what the cell put on that page when it ran}
 
 
 class Slider(widgets.HBox):
@@ -178,17 +178,24 @@ def close(widget, keep=()):
 def replace_earlier(new):
     """Close what this cell made when it ran before: it is off the page, but would go on working.
 
-    new: has close(), and is closed in its turn when the cell runs again.
+    new: has close(), and is closed in its turn when the cell runs again. A copy of a notebook on the
+    same kernel is another page whose cells have the same ids, and a page loaded again is one too: so
+    what the cell made for one other page, the newest, stays.
     """
     shell = get_ipython()
-    cell = shell and getattr(shell, "get_parent", dict)().get("metadata", {}).get("cellId")
+    parent = getattr(shell, "get_parent", dict)()
+    cell = parent.get("metadata", {}).get("cellId")
     if not cell:
         return
-    count, things = _made.get(cell, (None, []))
-    earlier, things = ([], things) if count == shell.execution_count else (things, [])
-    _made[cell] = shell.execution_count, [*things, new]  # first, since an interrupt may come
-    for thing in earlier:
-        thing.close()
+    page = parent.get("header", {}).get("session")
+    runs, run = _made.setdefault(cell, {}), (page, shell.execution_count)
+    runs.setdefault(run, []).append(new)  # first, since an interrupt may come
+    here = [key for key in runs if key[0] == page and key != run]
+    elsewhere = [key for key in runs if key[0] != page]
+    for key in [*here, *elsewhere[:-1]]:
+        for thing in runs[key]:
+            thing.close()
+        del runs[key]
 
 
 def look(description, width="30em", label_width="9.5em", **style):

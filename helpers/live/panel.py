@@ -90,10 +90,7 @@ class LivePanel:
                     self._controls[name].value = value
             finally:
                 self._held = False
-        if not self._pointers.issuperset(values):
-            self._ask()
-        else:
-            self._point()
+        self._point() if self._pointers.issuperset(values) else self._ask()
 
     def wait(self, timeout=60):
         """Wait until the newest values are trained to the end; returns the panel's status in words.
