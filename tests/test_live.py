@@ -687,6 +687,25 @@ def test_a_cell_run_again_closes_the_panels_that_it_made(make, monkeypatch):
     assert not other._closed and not again._closed
 
 
+def test_a_pointer_changes_what_is_shown_and_trains_nothing(make):
+    picture, train, pointed = Picture(), Train(), []
+    picture.rows = lambda: [("solid", "settings", f"looks at {pointed[-1]}")]
+    sliders = {"gamma": live.gamma(0.5), "place": live.slider("place", 1, 0, 5, 1)}
+    look = {"look": lambda place: pointed.append(place), "pointers": ["place"]}
+    panel = make(train, picture, **look, **sliders)
+    panel.wait()
+    assert [run.values for run in train.runs] == [{"gamma": 0.5}] and pointed == [1]
+    panel.set(place=4)
+    assert panel.wait().startswith("Finished.")
+    assert len(train.runs) == 1 and pointed == [1, 4] and "looks at 4" in panel._table.value
+    panel.set(place=2, gamma=0.7)
+    panel.wait()
+    assert train.runs[-1].values == {"gamma": 0.7} and pointed[-1] == 2 and len(train.runs) == 2
+    panel.close()
+    sliders["place"].value = 3
+    assert pointed[-1] == 2
+
+
 def test_a_copy_of_the_notebook_on_the_same_kernel_keeps_its_own_panels(make, monkeypatch):
     shell = SimpleNamespace(execution_count=0, page="one")
     shell.get_parent = lambda: {"metadata": {"cellId": "a"}, "header": {"session": shell.page}}

@@ -4,10 +4,11 @@ live.LivePanel(train, live.Picture(live.Curves(...)), gamma=live.gamma(0.99))
 """
 
 from helpers.live.cells import Map, Strip, Strips
-from helpers.live.controls import agents, choice, gamma, learning_rate, seed, slider
+from helpers.live.controls import Slider, agents, choice, gamma, learning_rate, seed, slider
 from helpers.live.film import Film
 from helpers.live.grid import Grid, Judged, critic_picture, draw_values
 from helpers.live.guesses import predict, predictions, score
+from helpers.live.maps import map_panel
 from helpers.live.panel import LivePanel
 from helpers.live.parts import (
     Bars,
@@ -37,6 +38,7 @@ __all__ = [
     "Path",
     "Picture",
     "Plane",
+    "Slider",
     "Strip",
     "Strips",
     "agents",
@@ -47,6 +49,7 @@ __all__ = [
     "gamma",
     "learning_curves",
     "learning_rate",
+    "map_panel",
     "predict",
     "predictions",
     "score",

@@ -45,14 +45,15 @@ class Slider(widgets.HBox):
         return self._kind(proposal.value)
 
     def _show(self, _change=None):
-        self._bar.value, self._field.value = self._place(), number_text(self.value)
+        self._bar.value, self._field.value = self.nearest(self.value), number_text(self.value)
         self._note.value = ""
 
-    def _place(self):
-        return min(range(len(self.places)), key=lambda k: abs(self.places[k] - self.value))
+    def nearest(self, value):
+        """The number of the place that is nearest to a value."""
+        return min(range(len(self.places)), key=lambda k: abs(self.places[k] - value))
 
     def _moved(self, _change):
-        if self._bar.value != self._place():  # a typed number may lie between two places
+        if self._bar.value != self.nearest(self.value):  # a typed number may lie between two places
             self.value = self.places[self._bar.value]
 
     def _typed(self, change):

@@ -24,6 +24,21 @@ def table(rows):
     return f"<table>{body}</table>"
 
 
+def status(fraction, words, paused, updating):
+    """How a run stands (fraction None: there is none), and words on it."""
+    if fraction is None:
+        stands = ""
+    elif fraction >= 1:
+        stands = "Finished."
+    elif paused and updating:
+        stands = f"Pausing at {fraction:.0%}, once the update under way has ended."
+    elif paused:
+        stands = f"Paused at {fraction:.0%}: Resume goes on, Step makes one update."
+    else:
+        stands = f"Training, {fraction:.0%} done."
+    return f"{stands} {words}".strip()
+
+
 def explain(error):
     try:
         text = str(error)

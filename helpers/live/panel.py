@@ -8,7 +8,6 @@ the newest values; one worker thread trains, draws and reports, and ends when no
 
 import base64
 import html
-import inspect
 import math
 import threading
 import time
@@ -25,7 +24,7 @@ from helpers.live.controls import (
     label,
     replace_earlier,
 )
-from helpers.live.page import LOST, explain, table
+from helpers.live.page import LOST, explain, status, table
 
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
 QUIET_SECONDS = 0.25  # after which the picture that stays is drawn finely, which takes longer
@@ -40,18 +39,17 @@ class LivePanel:
         return its only item.
     picture: has restart(settings), add(item), keep(), png(scale), rows() and width, as Picture.
     controls: ipywidgets with a value, under the names of train's arguments.
-    look: look(**values) points the picture at something else, as a map's cursor; of the controls those
-        that it names are its own: they train nothing anew.
+    pointers: names of controls that train nothing anew: look(**values) lets them point the picture at
+        something else.
 
     latest: the newest item, or None. Where the environment variable COURSE_FOREGROUND is set (by
     tests and authors) everything runs at once in the calling thread, and errors are raised.
     """
 
-    def __init__(self, train, picture, *, look=None, **controls):
+    def __init__(self, train, picture, *, look=None, pointers=(), **controls):
         self.latest = None
-        self._train, self._picture, self._look = train, picture, look
-        self._controls = controls
-        self._pointers = {*inspect.signature(look).parameters} if look else set()
+        self._train, self._picture, self._controls = train, picture, controls
+        self._look, self._pointers = look, {*pointers}
         self._initial = self.values
         self._foreground = in_foreground()
         # Guards all that follows, and may be taken twice. An interrupt of a cell may come between any
@@ -142,7 +140,7 @@ class LivePanel:
                 values, self._wanted = self._wanted, None
                 return lambda: self._start(values)
             if self._looking:
-                return self._draw
+                return self._turn
             if self._going():
                 run, self._steps = self._run, max(0, self._steps - 1)
                 return lambda: self._advance(run)
@@ -169,6 +167,7 @@ class LivePanel:
 
     def _start(self, values):
         run = _iterator(self._train(**values))
+        self._aim()
         self._picture.restart(label(values, self._controls))
         self._show(0.0, "")
         self._drawn, self._item = -math.inf, None  # the first update is drawn whenever it comes
@@ -207,13 +206,22 @@ class LivePanel:
 
     def _show(self, fraction, words):
         self._draw()
-        self._progress.value = fraction
+        self._progress.value = fraction or 0
         self._tell(fraction, words)
 
-    def _draw(self):
-        self._coarse, self._looking = True, False
+    def _turn(self):
+        """Show the newest item anew, as a pointer has moved."""
+        self._aim()
+        fraction, words = self._report
+        self._show(fraction, words if None in (fraction, self._item) else _words(self._item))
+
+    def _aim(self):
+        self._looking = False
         if self._look:
             self._look(**{name: self._controls[name].value for name in self._pointers})
+
+    def _draw(self):
+        self._coarse = True
         self._image.value = self._picture.png()
         self._table.value = table(self._picture.rows())
 
@@ -227,15 +235,7 @@ class LivePanel:
             if self._closed:
                 return
             fraction, words = self._report = report or self._report
-            if fraction is not None and fraction >= 1:
-                words = f"Finished. {words}"
-            elif fraction is not None and self._paused and self._updating:
-                words = f"Pausing at {fraction:.0%}, once the update under way has ended. {words}"
-            elif fraction is not None and self._paused:
-                words = f"Paused at {fraction:.0%}: Resume goes on, Step makes one update. {words}"
-            elif fraction is not None:
-                words = f"Training, {fraction:.0%} done. {words}"
-            self._words = words.strip()
+            self._words = status(fraction, words, self._paused, self._updating)
             self._status.value = f'<div style="line-height: 1.4">{html.escape(self._words)}</div>'
 
     # What follows runs in the callers' threads.

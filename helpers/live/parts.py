@@ -118,14 +118,15 @@ class Curves(Part):
     x: the name of what the curve is drawn against, or a function of the item. Its axis ends where
         the run will, unless xlim is given; without an xlabel ("") it has no numbers.
     goal: a value drawn as a line, or a function of the item.
+    pick: whose mean is drawn, a slice of the agents, or a function that is asked at each drawing.
     """
 
     whole = True
 
-    def __init__(self, of=None, *, x="steps", goal=None, **axes):
+    def __init__(self, of=None, *, x="steps", goal=None, pick=slice(None), **axes):
         super().__init__(of, **{"xlabel": "steps of each agent"} | axes)
         self._x = x if callable(x) else lambda item: getattr(item, x)
-        self._goal = goal
+        self._goal, self._pick = goal, pick
         self._end = np.inf if "xlim" in axes else 0.0
         self._range = None if "ylim" not in axes else (-np.inf, np.inf)
 
@@ -140,7 +141,7 @@ class Curves(Part):
             left, style = axes.get_yaxis_transform(), {"fontsize": 9, "color": "0.35"}
             axes.text(0.01, self._goal, f"goal {self._goal}", transform=left, va="bottom", **style)
         self._level = axes.axhline(np.nan, animated=True, **GREY)
-        self._each = _line(axes, lw=0.8, ls="-", alpha=0.5)
+        self._each = _line(axes, lw=0.8, ls="-", alpha=0.1 if callable(self._pick) else 0.5)
         self._here = _line(axes, marker="o", ms=6, ls="", clip_on=False)
         self.tinted += [self._each, self._here]
         self.moving += [self._level, self._each]
@@ -176,7 +177,8 @@ class Curves(Part):
     def draw(self, place, values):
         table = np.array(values) if values else np.empty((0, 3))
         x, agents = table[:, 0], table[:, 2:]
-        mean = agents.mean(1)
+        picked = agents[:, self._pick() if callable(self._pick) else self._pick]
+        mean = picked.mean(1) if values else x
         self.lines[place][0].set_data(x, mean)
         if place == 0:
             thin = agents if agents.shape[1] > 1 else agents[:0]

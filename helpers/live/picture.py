@@ -147,10 +147,14 @@ class Picture(Layers):
         free = set(range(len(LOOKS))) - {run.look for run in done}
         settings = [settings] if isinstance(settings, str) else [*settings]
         self.runs = [*done, Run(settings, min(free), self.parts)]
-        for place in range(1 + GHOSTS):
-            self._draw(place)
         for part in self.parts:
             part.restart()
+        self.redraw()
+
+    def redraw(self):
+        """Draw all runs anew, where a part now shows something else of them."""
+        for place in range(1 + GHOSTS):
+            self._draw(place)
         self.redraw_still()
 
     def add(self, item):
