@@ -3,8 +3,8 @@
     python tests/reading_time.py [notebook ...]
 
 Prints the minutes by section. A reader takes 200 words and 11 lines of code a minute and the minutes that
-each exercise states, stays 4 minutes with a live panel, and half a minute each with a figure and a
-prediction. Folded answers are read; hints, solutions, the glossary and folded code are not. What a
+each exercise states, stays 2 minutes with a small exact panel, 4 with one that trains (it has a learning
+rate), and half a minute each with a figure and a prediction. Folded answers are read; hints, solutions, the glossary and folded code are not. What a
 heading calls optional does not count, nor what comes under it.
 """
 
@@ -16,7 +16,8 @@ import nbformat
 
 LESSONS = Path(__file__).resolve().parent.parent / "notebooks"
 WORDS, LINES = 200, 11  # a minute
-PANEL, FIGURE, PREDICTION = 4, 0.5, 0.5  # minutes each
+STAYS = {"LivePanel(": 2, "live.learning_rate(": 2, "map_panel(": 4, "plots.show(": 0.5}  # minutes
+PREDICTION = 0.5
 FOLDED = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 HEADING = re.compile(r"^(#{1,6}) (.*)$", re.MULTILINE)
 
@@ -54,10 +55,11 @@ def _prose_minutes(text):
 
 
 def _code_minutes(cell):
-    panels = PANEL * ("LivePanel(" in cell.source) + FIGURE * ("plots.show(" in cell.source)
+    stays = sum(time for call, time in STAYS.items() if call in cell.source)
+    stays += PREDICTION * cell.source.count("live.predict(")
     if cell.metadata.get("jupyter", {}).get("source_hidden") or "plots.show(" in cell.source:
-        return panels
-    return panels + sum(bool(line.strip()) for line in cell.source.splitlines()) / LINES
+        return stays
+    return stays + sum(bool(line.strip()) for line in cell.source.splitlines()) / LINES
 
 
 if __name__ == "__main__":

@@ -120,3 +120,38 @@ def test_slider_or_luck(seed):
     assert entropies["learning rate 1"][4].mean() < 0.2
     assert entropies["learning rate 0.0001"].min() > 0.69
     assert (entropies["gamma 0"][-1] < 0.5).any() and (ends["gamma 0"] < 15).any()
+
+
+@each_seed("seed", [0, 1, 2])
+def test_the_island(seed):
+    """What the folded answer of the map says of its parts."""
+    lesson = Lesson(0).run("cell-03", "cell-05", "map-places")
+    gammas, rates = lesson["GAMMAS"], lesson["RATES"]
+    pairs = {"gamma": [g for g in gammas for _ in rates], "lr": rates * len(gammas)}
+    *_, last = lesson["train_all"](**pairs, seed=seed)
+    returns = last.recent_returns.view(10, 10)
+    halves = returns[5:], returns[:5]
+    areas = [part.mean().item() for half in halves for part in half.split([3, 4, 3], dim=1)]
+    assert areas.index(max(areas)) == 1 and areas[1] > 1.1 * sorted(areas)[-2]
+    assert returns[:, :3].max() < 475 / 8
+    assert (returns[0] < 475 / 4).sum() >= 8
+    assert (returns[:, 7:] > 240).any() and (returns[:, 7:] < 15).sum() >= 5
+    assert (last.entropy.view(10, 10)[:, 9] < 1e-3).sum() >= 4
+    high = returns[5:, 4:7].mean(1)
+    assert high.min() > 0.5 * high.max()
+
+
+@pytest.mark.hardening
+def test_what_is_revealed_is_one_of_the_options(capsys):
+    lesson = Lesson(0).run("cell-03", "cell-05", "guess-one-slider", "cell-11", "cell-13")
+    asked = [*lesson["guesses"].values(), lesson["guess_widest"]]
+    for guess in asked:
+        guess._guess.value = guess.options[0]
+    capsys.readouterr()
+    Lesson(0).run("revealed", **lesson)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(asked)
+    for guess, line in zip(asked, lines):
+        out = line.split("otherwise: ")[-1].rstrip(".") if "otherwise" in line else guess.options[0]
+        assert set(out.split(" or ")) <= {*guess.options}
+    assert [guess.right for guess in asked] == [False, False, False, False]
