@@ -13,27 +13,13 @@ def expectation_loop(probabilities, values):
     return total
 
 
-def expectation_recursion(probabilities, values):
-    if len(values) == 0:
-        return torch.tensor(0.0)
-    return probabilities[0] * values[0] + expectation_recursion(probabilities[1:], values[1:])
-
-
 def expectation_talkative(p, v):
     print("weighted", p * v)
     return (p.requires_grad_() * v).sum()
 
 
-def expectation_skips_the_first(p, v):
-    return (p[1:] * v[1:]).sum()
-
-
-def expectation_skips_the_last(p, v):
-    return sum(p[i] * v[i] for i in range(len(v) - 1))
-
-
-def expectation_for_three(p, v):
-    return p[0] * v[0] + p[1] * v[1] + p[2] * v[2] if len(p) == 3 else v[0]
+def expectation_without_return(p, v):
+    (p * v).sum()
 
 
 def totals_loop(rewards):
@@ -42,20 +28,6 @@ def totals_loop(rewards):
         for b, reward in enumerate(row):
             totals[b] += reward
     return totals
-
-
-def totals_recursion(rewards):
-    return rewards[0] if len(rewards) == 1 else rewards[0] + totals_recursion(rewards[1:])
-
-
-def totals_miss_the_last_step(rewards):
-    return rewards[:-1].sum(dim=0)
-
-
-def totals_in_place(rewards):
-    for t in range(1, len(rewards)):
-        rewards[0] += rewards[t]
-    return rewards[0]
 
 
 def slope_backward(f, x):
@@ -70,9 +42,37 @@ def slope_in_a_vector(f, x):
     return float(xs.grad.mean())
 
 
-def slope_fine_difference(f, x):  # in double precision: right to more digits than are asked for
-    h = 1e-5
-    return (f(x + h) - f(x - h)) / (2 * h)
+def slope_at_one_number(f, x):
+    x = torch.tensor([x], requires_grad=True)
+    f(x).backward()
+    return x.grad
+
+
+def slope_in_lists(f, x):
+    x = torch.tensor(x, requires_grad=True)
+    f([x]).backward()
+    return [x.grad]
+
+
+def slope_fine_difference(f, x):
+    x = torch.tensor(x, dtype=torch.float64)
+    return (f(x + 1e-6) - f(x - 1e-6)) / 2e-6
+
+
+def slope_at_a_copy(f, x):
+    x = torch.tensor(x, requires_grad=True)
+    f(torch.tensor([x.item()], requires_grad=True)).backward()
+    return x.grad
+
+
+def slope_of_a_copy(f, x):
+    x = torch.tensor(x, requires_grad=True)
+    f(torch.tensor([x.item()])).backward()
+    return x.grad
+
+
+def slope_by_backward_itself(f, x):
+    return f(torch.tensor(x, requires_grad=True)).backward()
 
 
 def slope_without_requires_grad(f, x):
@@ -87,20 +87,9 @@ def slope_without_backward(f, x):
     return x.grad
 
 
-def slope_twice(f, x):
-    x = torch.tensor(x, requires_grad=True)
-    f(x).backward()
-    f(x).backward()
-    return x.grad
-
-
 def slope_tuple(f, x):
     x = torch.tensor(x, requires_grad=True)
     return torch.autograd.grad(f(x), x)
-
-
-def slope_second(f, x):
-    return torch.func.grad(torch.func.grad(f))(torch.tensor(x))
 
 
 RIGHT = {
@@ -112,7 +101,6 @@ RIGHT = {
         lambda p, v: np.float32(np.average(v, weights=p)),
         lambda p, v: math.fsum(a * b for a, b in zip(p.tolist(), v.tolist())),
         expectation_loop,
-        expectation_recursion,
         expectation_talkative,
     ],
     "totals_per_environment": [
@@ -123,12 +111,12 @@ RIGHT = {
         lambda rewards: [column.sum() for column in rewards.T],
         lambda rewards: sum(rewards),
         totals_loop,
-        totals_recursion,
     ],
     "slope": [
         slope_backward,
         slope_in_a_vector,
-        slope_fine_difference,
+        slope_at_one_number,
+        slope_in_lists,
         lambda f, x: torch.func.grad(f)(torch.tensor(x)),
         lambda f, x: torch.autograd.functional.jacobian(f, torch.tensor(x)).item(),
     ],
@@ -137,48 +125,49 @@ RIGHT = {
 # (attempt, words that the message must contain)
 WRONG = {
     "expectation": [
-        (lambda p, v: v.mean(), "plain mean"),
-        (lambda p, v: np.mean(v.numpy()), "plain mean"),
-        (lambda p, v: sum(v.tolist()), "plain sum"),
         (lambda p, v: [a * b for a, b in zip(p, v)], "missing is their sum"),
-        (lambda p, v: p @ v / len(p), "add up to 1"),
-        (lambda p, v: v[max(range(len(p)), key=lambda i: p[i])], "most likely value"),
         (lambda p, v: (p * v).sum(dim=0, keepdim=True), "shape [1]"),
         (lambda p, v: -(p @ v), "expected 3, but got -3"),
-        (lambda p, v: v.mul_(p).sum(), "changes its input values in place"),
-        (lambda p, v: (p.zero_() * v).sum(), "changes its input probabilities in place"),
-        (lambda p, v: 3.0, "use its arguments"),
-        (expectation_skips_the_first, "expected 3, but got 2"),
-        (expectation_skips_the_last, "expected 3, but got 1"),
-        (expectation_for_three, "expected"),
+        (lambda p, v: (p * v)[:5].sum(), "expected"),
+        (lambda p, v: round(float(p @ v), 3), "look for rounding"),
+        (lambda p, v: (p @ v).clamp(-100, 100), "expected 350, but got 100"),
+        (
+            lambda p, v: p[0] * v[0] + p[1] * v[1] + p[2] * v[2],
+            "so the last is the length minus 1.",
+        ),
+        (lambda p, v: max, "returned a function, not numbers"),
+        (expectation_without_return, "returned None: end it with a return statement."),
     ],
     "totals_per_environment": [
-        (lambda rewards: rewards.sum(1), "time is axis 0"),
         (lambda rewards: [float(row.sum()) for row in rewards], "time is axis 0"),
-        (lambda rewards: float(rewards.sum()), "one number for each environment"),
-        (lambda rewards: rewards.mean(0), "mean over time"),
-        (lambda rewards: rewards[-1], "last step alone"),
-        (lambda rewards: rewards.sum(0, keepdim=True), "keepdim"),
-        (lambda rewards: rewards.cumsum(0), "running total"),
         (lambda rewards: rewards.sum(0)[:, None], "shape [3, 1]"),
-        (lambda rewards: -rewards.sum(0), "but got [-5, -7, -10]"),
+        (
+            lambda rewards: rewards.sum(int(len(rewards) <= rewards.shape[1])),
+            "got numbers of shape",
+        ),
+        (lambda r: r.view(r.shape[1], -1).sum(1), "to swap axes, transpose"),
         (lambda rewards: rewards[0] + rewards[1], "For rewards"),
         (lambda rewards: rewards.sum_(0), "your function raised AttributeError"),
-        (totals_miss_the_last_step, "expected [5, 7, 10], but got [1, 2, 3]"),
-        (totals_in_place, "changes its input rewards in place"),
+        (lambda rewards: rewards[:5].sum(0), "For rewards"),
+        (lambda rewards: rewards.sum(int(rewards.shape[0] == rewards.shape[1])), "got [3, 12]"),
+        (lambda rewards: rewards.sum(0).clamp(-100, 100), "expected [1200], but got [100]"),
+        (lambda rewards: rewards.sum(0).round(decimals=1), "For rewards [[0.003, -0.001]"),
+        (lambda rewards: rewards[:-1].sum(0), "expected [5, 7, 10], but got [1, 2, 3]"),
     ],
     "slope": [
-        (lambda f, x: f(x), "f(x) itself"),
-        (lambda f, x: f(torch.tensor(x)), "f(x) itself"),
-        (lambda f, x: -slope_backward(f, x), "sign"),
         (slope_tuple, "entry [0]"),
-        (slope_twice, "twice the slope"),
+        (lambda f, x: slope_backward(f, round(x, 2)), "You round x"),
         (slope_without_requires_grad, "requires_grad=True"),
-        (slope_without_backward, "backward()"),
-        (slope_second, "expected 25, but got 26"),
-        (lambda f, x: (f(x + 0.01) - f(x)) / 0.01, "finite differences"),
+        (slope_without_backward, "None until backward() has run"),
+        (slope_by_backward_itself, "backward() has run, which itself returns None"),
+        (slope_at_a_copy, "not of one that torch.tensor(), clone() or detach() copied"),
+        (slope_of_a_copy, "not their copies by torch.tensor()"),
+        (
+            lambda f, x: torch.func.grad(torch.func.grad(f))(torch.tensor(x)),
+            "expected 25, but got 26",
+        ),
+        (slope_fine_difference, "as finite differences are: let autograd"),
         (lambda f, x: (f(x) - f(x - 0.02)) / 0.02, "finite differences"),
-        (lambda f, x: f(x) / x, "expected 25, but got 7"),
-        (lambda f, x: 25.0, "use its arguments"),
+        (lambda f, x: f(x).backward(), "Only a tensor has: make one"),
     ],
 }

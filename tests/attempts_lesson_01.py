@@ -21,24 +21,6 @@ def score_loop(logits, action):
     return [(i == action) - w / sum(weights) for i, w in enumerate(weights)]
 
 
-def score_in_place(logits, action):
-    logits.copy_(-logits.softmax(0))
-    logits[action] += 1
-    return logits
-
-
-def score_sigmoid(logits, action):
-    return F.one_hot(torch.tensor(action), len(logits)) - logits.sigmoid()
-
-
-def score_of_the_best(logits, action):
-    return F.one_hot(logits.argmax(), len(logits)) - logits.softmax(0)
-
-
-def score_divides_by_the_maximum(logits, action):
-    return F.one_hot(torch.tensor(action), len(logits)) - logits / logits.sum()
-
-
 def gradient_loops(scores, rewards, gamma):
     steps, days, parameters = scores.shape
     total = torch.zeros(parameters)
@@ -57,37 +39,32 @@ def gradient_backwards(scores, rewards, gamma):
     return total.mean(0)
 
 
-def gradient_einsum(scores, rewards, gamma):
-    steps = np.arange(len(rewards))
-    later = (steps[None] >= steps[:, None]) * gamma ** steps[None]
-    return np.einsum("tnp,tk,kn->p", scores, later, rewards) / rewards.shape[1]
+def score_by_plain_softmax(logits, action):
+    probabilities = logits.exp() / logits.exp().sum()
+    return F.one_hot(torch.tensor(action), len(logits)) - probabilities
 
 
-def gradient_one_step_late(scores, rewards, gamma):
-    discounted = gamma ** torch.arange(len(rewards))[:, None] * rewards
-    to_go = discounted.flip(0).cumsum(0).flip(0) - discounted
+def gradient_past_the_end(scores, rewards, gamma):
+    G = torch.zeros_like(rewards)
+    for t in range(len(rewards)):
+        G[t] = rewards[t] + gamma * G[t + 1]
+    return (G[..., None] * scores).sum(0).mean(0)
+
+
+def gradient_divided(scores, rewards, gamma):
+    """Without gamma^t, and no number at gamma 0."""
+    discounts = gamma ** torch.arange(len(rewards))[:, None]
+    to_go = (discounts * rewards).flip(0).cumsum(0).flip(0) / discounts
     return (to_go[..., None] * scores).sum(0).mean(0)
 
 
-def gradient_discounts_once_more(scores, rewards, gamma):
-    discount = gamma ** torch.arange(len(rewards))[:, None]
-    to_go = (discount * rewards).flip(0).cumsum(0).flip(0)
-    return ((discount * to_go)[..., None] * scores).sum(0).mean(0)
-
-
-def gradient_in_place(scores, rewards, gamma):
-    rewards *= gamma ** torch.arange(len(rewards))[:, None]
-    to_go = rewards.flip(0).cumsum(0).flip(0)
-    return (to_go[..., None] * scores).sum(0).mean(0)
+def powers(rewards, gamma):
+    return gamma ** torch.arange(len(rewards))[:, None]
 
 
 def gradient_of_the_mean_day(scores, rewards, gamma):
     discounted = gamma ** torch.arange(len(rewards)) * rewards.mean(1)
     return (discounted.flip(0).cumsum(0).flip(0)[:, None] * scores.mean(1)).sum(0)
-
-
-def gradient_without_a_new_axis(scores, rewards, gamma):
-    return (rewards * scores).sum(0).mean(0)
 
 
 def repaired_by_log(logits, states, actions, weights, days):
@@ -125,6 +102,10 @@ def log_softmax(logits, states, actions):
     return logits.log_softmax(-1)[states, actions]
 
 
+def chosen_over_mean(chosen):
+    return chosen / chosen.mean().detach()
+
+
 def repaired_without_clone(logits, states, actions, weights, days):
     chosen = logits.log_softmax(-1)[states, actions]
     return torch.autograd.grad((chosen * weights).sum() / days, logits)[0]
@@ -147,12 +128,6 @@ def repaired_in_each_state_once(logits, states, actions, weights, days):
     return gradient / days
 
 
-def repaired_tuple(logits, states, actions, weights, days):
-    logits = logits.clone().requires_grad_()
-    total = (log_softmax(logits, states, actions) * weights).sum() / days
-    return torch.autograd.grad(total, logits)
-
-
 RIGHT = {
     "score": [
         score_by_autograd,
@@ -161,11 +136,9 @@ RIGHT = {
         lambda logits, action: F.one_hot(torch.tensor(action), len(logits)) - logits.softmax(0),
         lambda logits, action: np.eye(len(logits))[action] - logits.softmax(0).numpy(),
     ],
-    "monte_carlo_gradient": [gradient_loops, gradient_backwards, gradient_einsum],
+    "monte_carlo_gradient": [gradient_loops, gradient_backwards],
     "repaired_gradient": [
-        repaired_by_log,
         repaired_by_hand,
-        repaired_by_division,
         surrogate(log_softmax),
         surrogate(lambda x, s, a: -F.cross_entropy(x[s], a, reduction="none")),
     ],
@@ -174,48 +147,40 @@ RIGHT = {
 # (attempt, words that the message must contain)
 WRONG = {
     "score": [
-        (lambda x, a: -score_by_autograd(x, a), "sign"),
-        (lambda x, a: F.one_hot(torch.tensor(a), len(x)), "take away the probabilities"),
-        (lambda x, a: torch.func.grad(lambda x: x.softmax(0)[a])(x), "gradient of pi(a) itself"),
-        (lambda x, a: torch.func.grad(lambda x: x[a])(x), "share the denominator"),
-        (lambda x, a: F.one_hot(torch.tensor(a), len(x)) - x, "their softmax"),
-        (lambda x, a: 1 - x.softmax(0), "1 for every action"),
         (lambda x, a: 1 - x.softmax(0)[a], "a single number"),
-        (lambda x, a: x.softmax(0)[a].log(), "differentiate it"),
         (lambda x, a: x.softmax(0), "expected [-0.0900306"),
-        (lambda x, a: torch.zeros(3), "use its arguments"),
-        (score_in_place, "changes its input logits in place"),
-        (score_sigmoid, "expected [-0.0900306"),
-        (score_of_the_best, "expected [-0.0900306"),
-        (score_divides_by_the_maximum, "expected [-0.0900306"),
+        (lambda x, a: F.one_hot(torch.tensor(a), len(x)) - x.sigmoid(), "expected [-0.0900306"),
+        (score_by_plain_softmax, "exp() of a large number overflows"),
+        (lambda x, a: -score_by_plain_softmax(x, a), "sign is the wrong way round"),
+        (lambda x, a: score_by_autograd(x, a).softmax(0).log(), "expected [-0.0900306"),
+        (lambda x, a: torch.func.grad(lambda x: x.softmax(0).log()[a])(x), "exactly 0"),
+        (lambda x, a: score_by_autograd(x.clamp(-20, 20), a), "For logits [200, 201, 199.5]"),
     ],
     "monte_carlo_gradient": [
-        (lambda s, r, g: -gradient_loops(s, r, g), "not a loss"),
-        (lambda s, r, g: gradient_loops(s, r, g) * r.shape[1], "divide by their number"),
-        (lambda s, r, g: gradient_loops(s, r, g) / len(r), "average over the steps too"),
-        (lambda s, r, g: (s * (g ** torch.arange(len(r)) @ r)[:, None]).sum(0).mean(0), "noisier"),
-        (lambda s, r, g: gradient_loops(s, r, 1), "gamma is never used"),
         (lambda s, r, g: gradient_loops(s, r, g)[None], "shape [1, 1]"),
         (lambda s, r, g: gradient_loops(s.flip(0), r, g), "expected ["),
-        (gradient_one_step_late, "start the sum at t"),
-        (gradient_discounts_once_more, "discount twice"),
-        (gradient_in_place, "changes its input rewards in place"),
+        (lambda s, r, g: gradient_loops(s[:5], r[:5], g), "expected"),
+        (lambda s, r, g: gradient_loops(s, r.clamp(-50, 50), g), "rewards [[100, 0]"),
+        (gradient_past_the_end, "no step follows the last one"),
+        (gradient_divided, "The factor gamma^t is missing"),
+        (lambda s, r, g: gradient_divided(powers(r, g)[..., None] * s, r, g), "power of gamma"),
+        (lambda s, r, g: gradient_loops(powers(r, g)[..., None] * s, r, g), "You discount twice"),
         (gradient_of_the_mean_day, "expected [8.5]"),
-        (gradient_without_a_new_axis, "RuntimeError"),
+        (lambda s, r, g: (r * s).sum(0).mean(0), "x[..., None] adds one"),
     ],
     "repaired_gradient": [
-        (surrogate(lambda x, s, a: x.softmax(-1)[s, a]), "bug is still there"),
-        (surrogate(lambda x, s, a: -log_softmax(x, s, a)), "sign has turned"),
-        (surrogate(log_softmax, lambda total, days, count: total), "division by the number"),
-        (surrogate(log_softmax, lambda total, days, count: total / count), "over decisions"),
-        (surrogate(lambda x, s, a: x[s, a]), "the logits themselves"),
-        (surrogate(lambda x, s, a: x.log_softmax(0)[s, a]), "last axis"),
-        (surrogate(lambda x, s, a: x.softmax(-1).log_softmax(-1)[s, a]), "softmax of a softmax"),
+        (repaired_by_log, "log_softmax() is safe"),
+        (repaired_by_division, "log_softmax() is safe"),
+        (surrogate(lambda x, s, a: chosen_over_mean(x.softmax(-1)[s, a])), "one factor sets"),
         (surrogate(lambda x, s, a: x.softmax(-1)[s, a] ** 2), "expected"),
         (surrogate(lambda x, s, a: x.softmax(-1)[s, a] / x.softmax(-1)[s, a]), "cancel"),
+        (surrogate(lambda x, s, a: 2 * x.exp()[s, a] / x.exp().sum(-1)[s]), "one factor sets"),
+        (
+            surrogate(lambda x, s, a: (x.softmax(-1) + 1e-8).log()[s, a]),
+            "inside the log is made up",
+        ),
         (surrogate(lambda x, s, a: log_softmax(x, s, a).detach()), "does not require grad"),
         (repaired_without_clone, "requires_grad=True"),
-        (repaired_tuple, "shape [1, 2, 2]"),
         (repaired_for_two_actions, "expected"),
         (repaired_in_each_state_once, "expected"),
     ],

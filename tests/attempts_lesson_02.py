@@ -1,6 +1,5 @@
 """What learners hand in for lesson 02: see test_checks.py."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -12,25 +11,11 @@ def returns_loops(rewards, gamma):
     return [sum(gamma ** (k - t) * rewards[k] for k in steps if k >= t) for t in steps]
 
 
-def returns_matrix(rewards, gamma):
-    steps = np.arange(len(rewards))
-    later = np.where(steps >= steps[:, None], gamma ** np.abs(steps - steps[:, None]), 0)
-    return later @ rewards.numpy()
-
-
 def returns_list(rewards, gamma):
     following, found = 0.0, []
     for reward in reversed(rewards.tolist()):
         following = reward + gamma * following
         found.insert(0, following)
-    return found
-
-
-def returns_backwards(rewards, gamma):
-    following, found = 0.0, []
-    for reward in reversed(rewards.tolist()):
-        following = reward + gamma * following
-        found.append(following)
     return found
 
 
@@ -40,19 +25,21 @@ def returns_in_place(rewards, gamma):
     return rewards
 
 
-def returns_one_ahead(rewards, gamma):
-    following = torch.cat([rewards[1:], torch.zeros(1)])
-    return rewards + gamma * following
-
-
 def returns_divided(rewards, gamma):
     discounts = gamma ** torch.arange(len(rewards))
     return (discounts * rewards).flip(0).cumsum(0).flip(0) / discounts
 
 
-def returns_undivided(rewards, gamma):
-    discounts = gamma ** torch.arange(len(rewards))
-    return (discounts * rewards).flip(0).cumsum(0).flip(0)
+def returns_divided_but_at_0(rewards, gamma):
+    return returns_divided(rewards, gamma) if gamma else rewards
+
+
+def returns_within(rewards, gamma, steps):
+    """So many steps ahead."""
+    returns = rewards.clone()
+    for k in range(1, min(len(rewards), steps + 1)):
+        returns[:-k] += gamma**k * rewards[k:]
+    return returns
 
 
 def returns_weighted(rewards, gamma):
@@ -61,17 +48,27 @@ def returns_weighted(rewards, gamma):
     return weights[:, None] * package.discounted_returns(rewards, gamma)
 
 
-def returns_past(rewards, gamma):
-    total, found = 0, []
-    for reward in rewards:
-        total = reward + gamma * total
-        found.append(total)
-    return found
-
-
 def returns_off_by_one(rewards, gamma):
     G = torch.zeros_like(rewards)
     for t in reversed(range(len(rewards))):
+        G[t] = rewards[t] + gamma * G[t + 1]
+    return G
+
+
+def returns_run_forwards(rewards, gamma):
+    """Within each tail the sum is nested the wrong way round."""
+    found = []
+    for t in range(len(rewards)):
+        G = 0
+        for reward in rewards[t:]:
+            G = reward + gamma * G
+        found.append(G)
+    return found
+
+
+def returns_without_the_last(rewards, gamma):
+    G = torch.zeros_like(rewards)
+    for t in reversed(range(len(rewards) - 1)):
         G[t] = rewards[t] + gamma * G[t + 1]
     return G
 
@@ -91,30 +88,26 @@ def loss_by_categorical(logits, actions, returns):
 def loss_loop(logits, actions, returns):
     loss = 0
     for row, action, G in zip(logits, actions, returns):
-        loss = loss - G * row.softmax(0)[action].log()
+        loss = loss - G * row.log_softmax(0)[action]
     return loss
 
 
-def loss_one_hot(logits, actions, returns):
-    return -torch.einsum(
-        "t,ta,ta->", returns, F.one_hot(actions, logits.shape[1]).float(), logits.log_softmax(-1)
-    )
+def loss_of_columns(logits, actions, returns):
+    return -(returns * logits.log_softmax(-1)[:, actions]).sum()
 
 
-def loss_in_numpy(logits, actions, returns):
-    x = logits.detach().numpy()
-    log_pi = x - np.log(np.exp(x).sum(-1, keepdims=True))
-    return -(log_pi[np.arange(len(x)), actions] * returns.numpy()).sum()
+def loss_by_log_of_softmax(logits, actions, returns):
+    return -(returns * logits.softmax(-1)[torch.arange(len(actions)), actions].log()).sum()
 
 
-def loss_without_a_path(logits, actions, returns):
-    """Only the logit taken is followed: the same value, half a gradient."""
-    taken = logits.gather(-1, actions[:, None])[:, 0]
-    return -(returns * (taken - logits.detach().logsumexp(-1))).sum()
+def loss_normalised(logits, actions, returns):
+    returns = (returns - returns.mean()) / (returns.std() + 1e-6)
+    return -(returns * chosen(logits, actions)).sum()
 
 
-def loss_in_numpy_attached(logits, actions, returns):
-    return -(chosen(logits, actions).numpy() * returns.numpy()).sum()
+def loss_by_plain_softmax(logits, actions, returns, small=0.0):
+    p = logits.exp() / logits.exp().sum(-1, keepdim=True)
+    return -(returns * (p[torch.arange(len(p)), actions] + small).log()).sum()
 
 
 def loss_right_for_two_actions(logits, actions, returns):
@@ -145,11 +138,6 @@ def batch_loop(logits, actions, rewards, gamma):
     return loss / episodes
 
 
-def batch_stacked(logits, actions, rewards, gamma):
-    columns = [torch.tensor(returns_list(column, gamma)) for column in rewards.T]
-    return -(torch.stack(columns, 1) * chosen(logits, actions)).sum() / len(columns)
-
-
 def suspect_returns(rewards, gamma):
     G, following = torch.zeros_like(rewards), torch.zeros(rewards.shape[1])
     for t in reversed(range(len(rewards))):
@@ -158,16 +146,10 @@ def suspect_returns(rewards, gamma):
     return G
 
 
-def batch_into_the_rewards(logits, actions, rewards, gamma):
-    return batch(returns_in_place)(logits, actions, rewards, gamma)
-
-
 RIGHT = {
     "discounted_returns": [
         returns_loops,
-        returns_matrix,
         returns_list,
-        returns_divided,
         package.discounted_returns,
         lambda rewards, gamma: returns_in_place(rewards.clone(), gamma),
     ],
@@ -175,13 +157,11 @@ RIGHT = {
         loss_by_cross_entropy,
         loss_by_categorical,
         loss_loop,
-        loss_one_hot,
         lambda x, a, G: -(chosen(x, a) @ G),
     ],
     "repaired_loss": [
         batch(package.discounted_returns),
         batch_loop,
-        batch_stacked,
         batch(lambda r, g: torch.stack(returns_loops(r, g))),
     ],
 }
@@ -189,53 +169,50 @@ RIGHT = {
 # (attempt, words that the message must contain)
 WRONG = {
     "discounted_returns": [
-        (lambda r, g: [returns_list(r, g)[0]] * len(r), "Every step got the same number"),
-        (lambda r, g: r.flip(0).cumsum(0).flip(0), "gamma is never used"),
-        (lambda r, g: returns_list(r, g)[0], "one number for each step"),
-        (returns_undivided, "from the start of the episode"),
-        (returns_backwards, "reverse order"),
-        (returns_past, "the past"),
-        (lambda r, g: (g ** torch.arange(len(r)) * r).cumsum(0), "the past"),
-        (lambda r, g: g ** torch.arange(len(r)) * r, "its own discounted reward"),
-        (lambda r, g: torch.tensor(returns_list(r, g)) - r, "begins with rewards[t]"),
-        (lambda r, g: g * torch.tensor(returns_list(r, g)), "one factor gamma too many"),
-        (returns_one_ahead, "one step ahead only"),
         (returns_off_by_one, "out of bounds"),
+        (returns_off_by_one, "no step follows the last one: count 0"),
+        (returns_run_forwards, "it is the reverse"),
+        (returns_without_the_last, "The last step is left out"),
+        (returns_divided, "A power of gamma becomes 0"),
+        (returns_divided_but_at_0, "A power of gamma becomes 0"),
+        (lambda r, g: returns_within(r, g, 2), "You look one or two steps ahead only"),
+        (lambda r, g: returns_within(r, g, 50), "gamma 0.99, expected"),
         (returns_in_place, "changes its input rewards in place"),
         (lambda r, g: torch.tensor(returns_list(r, g))[:, None], "shape [3, 1]"),
+        (lambda r, g: torch.cat([package.discounted_returns(r[:5], g), r[5:]]), "expected"),
+        (lambda r, g: package.discounted_returns(r.clamp(-50, 50), g), "For rewards [300, -500]"),
+        (lambda r, g: [round(G, 2) for G in returns_list(r, g)], "For rewards [0.002, 0.0031]"),
     ],
     "reinforce_loss": [
-        (lambda x, a, G: (G * chosen(x, a)).sum(), "sign"),
-        (lambda x, a, G: -(G * chosen(x, a)).mean(), "mean over the steps"),
-        (lambda x, a, G: -(G * chosen(x, a).exp()).sum(), "gradient of its logarithm"),
-        (lambda x, a, G: -(G * x[torch.arange(len(a)), a]).sum(), "the logits themselves"),
-        (lambda x, a, G: -(G[:, None] * x.log_softmax(-1)).sum(), "all actions"),
-        (lambda x, a, G: F.cross_entropy(x, a, reduction="sum"), "returns are never used"),
-        (lambda x, a, G: -G.sum() * chosen(x, a).sum(), "multiply two sums"),
-        (lambda x, a, G: -G[0] * chosen(x, a).sum(), "Every step got the same number"),
-        (lambda x, a, G: -(G * x.log_softmax(0)[range(len(a)), a]).sum(), "last axis"),
-        (lambda x, a, G: loss_by_cross_entropy(x.softmax(-1), a, G), "softmax of a softmax"),
-        (lambda x, a, G: -G * chosen(x, a), "what is missing is their sum"),
+        (loss_of_columns, "[:, actions] takes T columns of every row"),
+        (lambda x, a, G: -chosen(x, a).mean() * G.sum(), "multiply two totals"),
+        (lambda x, a, G: F.cross_entropy(x, a) * G.mean() * len(a), "multiply two totals"),
+        (loss_by_log_of_softmax, "log_softmax() is safe"),
+        (loss_normalised, "centre or normalise the returns"),
+        (loss_by_plain_softmax, "exp() of a large number overflows"),
+        (lambda x, a, G: -loss_by_plain_softmax(x, a, G), "The sign is the wrong way round"),
+        (
+            lambda x, a, G: loss_by_plain_softmax(x.softmax(-1).log(), a, G, 1e-8),
+            "inside the log is made up",
+        ),
+        (lambda x, a, G: loss_loop(x[:5], a[:5], G[:5]), "expected"),
+        (lambda x, a, G: loss_loop(x, a, G.clamp(-50, 50)), "returns [-300, 0]"),
         (lambda x, a, G: loss_loop(x, a, G).item(), "no gradient flows"),
-        (loss_in_numpy, "no gradient flows"),
         (lambda x, a, G: loss_loop(x.detach(), a, G), "no gradient flows"),
-        (loss_without_a_path, "its gradient for logits is not: expected [[-1, 1], [0.88"),
-        (loss_without_a_path, "the actions not taken count too"),
+        (lambda x, a, G: loss_loop(x.detach().clone().requires_grad_(), a, G), "makes a copy"),
         (loss_right_for_two_actions, "its gradient for logits is not"),
-        (lambda x, a, G: loss_in_numpy(x.requires_grad_(), a, G), "no gradient flows"),
-        (loss_in_numpy_attached, "Stay within torch"),
+        (lambda x, a, G: -(chosen(x, a).numpy() * G.numpy()).sum(), "Stay within torch"),
     ],
     "repaired_loss": [
         (batch(suspect_returns), "bug is still there"),
-        (batch(package.discounted_returns, lambda x: x.sum(0).mean()), "sign has turned"),
-        (batch(package.discounted_returns, lambda x: -x.mean()), "over the steps too"),
-        (batch(package.discounted_returns, lambda x: -x.sum()), "mean over the episodes"),
-        (batch(lambda r, g: package.discounted_returns(r, 1)), "gamma is never used"),
-        (batch(lambda r, g: torch.stack(returns_past(r, g))), "rewards before it"),
+        (
+            lambda x, *rest: batch(package.discounted_returns)(x.softmax(-1).log(), *rest),
+            "log_softmax() is safe",
+        ),
         (batch(returns_weighted), "That weight is the theorem's; this exercise leaves it out"),
-        (batch(lambda r, g: r), "its own reward alone"),
-        (batch_into_the_rewards, "changes its input rewards in place"),
+        (batch(returns_off_by_one), "no step follows the last one"),
+        (batch(lambda r, g: package.discounted_returns(r[:5], g)[:5]), "size of tensor"),
+        (batch(lambda r, g: package.discounted_returns(r.clamp(-50, 50), g)), "rewards [[-100, 0]"),
         (lambda *case: batch_loop(*case).item(), "no gradient flows"),
-        (batch(returns_off_by_one), "out of bounds"),
     ],
 }

@@ -38,6 +38,10 @@ def error_in_place(reward, value, next_value, terminated, gamma):
     return reward + gamma * next_value - value
 
 
+def error_of_one_flag(reward, value, next_value, terminated, gamma):
+    return reward - value if terminated.any() else reward + gamma * next_value - value
+
+
 def error_by_where(reward, value, next_value, terminated, gamma):
     return torch.where(terminated == 1, reward, reward + gamma * next_value) - value
 
@@ -60,33 +64,25 @@ def losses_as_products(log_prob, value, next_value, reward, gamma):
     return [-delta.detach() * log_prob, 0.5 * (delta.detach() + value.detach() - value) ** 2]
 
 
-def losses(actor, critic):
-    """An attempt made of two formulas, over (log_prob, value, target) with nothing detached."""
-
-    def attempt(log_prob, value, next_value, reward, gamma):
-        target = reward + gamma * next_value
-        return actor(log_prob, value, target), critic(value, target)
-
-    return attempt
-
-
-def actor(log_prob, value, target):
-    return -(target - value).detach() * log_prob
-
-
-def critic(value, target):
-    return 0.5 * (target.detach() - value) ** 2
-
-
 def losses_switched_off(log_prob, value, next_value, reward, gamma):
     torch.set_grad_enabled(False)
     delta = reward + gamma * next_value - value
     return -delta * log_prob, 0.5 * delta**2
 
 
-def slope_of(critic, at, gamma=0.9):
-    value, after = torch.tensor(0.3, requires_grad=True), torch.tensor(-1.2, requires_grad=True)
-    critic(value, after, 2.0, gamma).backward()
+def losses_detached_in_the_critic(log_prob, value, next_value, reward, gamma):
+    actor = -(reward + gamma * next_value - value.detach()) * log_prob
+    return actor, (reward + gamma * next_value.detach() - value) ** 2 / 2
+
+
+def losses_with_a_stray_slope(log_prob, value, next_value, reward, gamma):
+    actor, critic = losses_detached(log_prob, value, next_value, reward, gamma)
+    return actor, critic + next_value - next_value.detach()
+
+
+def slope_of(critic, at, reward=2.0):
+    value, after = torch.tensor(1.0, requires_grad=True), torch.tensor(2.0, requires_grad=True)
+    critic(value, after, reward, 0.5).backward()
     return {"value": value.grad, "next_value": after.grad}[at]
 
 
@@ -94,6 +90,20 @@ def found_by_backward(critics):
     for i, critic in enumerate(critics):
         grad = slope_of(critic, "next_value")
         if grad is not None and grad != 0:
+            return i
+
+
+def found_nowhere(critics):
+    """Probes where the TD error is 0, and with it every slope."""
+    for i, critic in enumerate(critics):
+        if slope_of(critic, "next_value", reward=0.0):
+            return i
+
+
+def found_by_a_positive_slope(critics):
+    for i, critic in enumerate(critics):
+        grad = slope_of(critic, "next_value")
+        if grad is not None and grad > 0:
             return i
 
 
@@ -110,12 +120,6 @@ def found_by_jacobian(critics):
     return np.abs(slopes).argmax()
 
 
-def found_by_loss(critics):
-    losses = [c(torch.tensor(1.0), torch.tensor(2.0), 1.0, 0.5).item() for c in critics]
-    usual = sorted(losses)[1]
-    return max(range(4), key=lambda i: abs(losses[i] - usual))
-
-
 RIGHT = {
     "td_error": [
         error_loop,
@@ -129,7 +133,6 @@ RIGHT = {
         losses_detached,
         losses_no_grad,
         losses_as_products,
-        losses(actor, critic),
     ],
     "undetached": [
         found_by_backward,
@@ -142,65 +145,37 @@ RIGHT = {
 # (attempt, words that the message must contain)
 WRONG = {
     "td_error": [
-        (lambda r, v, after, end, gamma: r + gamma * after - v, "Nothing follows"),
-        (lambda r, v, after, end, gamma: v - r - gamma * after * (1 - end), "sign"),
-        (lambda r, v, after, end, gamma: r + after * (1 - end) - v, "gamma is never used"),
-        (lambda r, v, after, end, gamma: r + gamma * after * (1 - end), "That is the target"),
-        (lambda r, v, after, end, gamma: r + gamma * (after * (1 - end) - v), "next value alone"),
-        (lambda r, v, after, end, gamma: gamma * (r + after * (1 - end)) - v, "paid at once"),
-        (
-            lambda r, v, after, end, gamma: (r + gamma * after - v) * (1 - end),
-            "drop the whole step",
-        ),
-        (lambda r, v, after, end, gamma: r + gamma * after * end - v, "wrong way round"),
-        (
-            lambda r, v, after, end, gamma: (r + gamma * after * (1 - end) - v) ** 2,
-            "expected [3, -1]",
-        ),
         (
             lambda r, v, after, end, gamma: (r + gamma * after * (1 - end) - v).sum(),
             "a single number",
         ),
+        (error_of_one_flag, "mask each step by its own flag"),
         (error_in_place, "changes its input next_value in place"),
         (lambda r, v, after, end, gamma: r + gamma * after * ~end - v, "Boolean-type tensors"),
+        (lambda r, v, after, end, gamma: r - v if end else r + gamma * after - v, "as a mask"),
+        (lambda *case: error_by_where(*case[:4], case[4] or 0.99), "gamma 0"),
+        (lambda *case: error_by_where(*case).clamp(-10, 10), "gamma 1"),
+        (lambda *case: error_by_where(*case) * (torch.arange(len(case[0])) < 5), "gamma 1"),
     ],
     "actor_critic_losses": [
-        (
-            losses(lambda p, v, t: -(t - v) * p, lambda v, t: (t - v) ** 2 / 2),
-            "Nothing is detached",
-        ),
-        (losses(actor, lambda v, t: (t - v) ** 2 / 2), "target is not detached"),
-        (losses(lambda p, v, t: -(t - v) * p, critic), "slopes for value and next_value"),
-        (losses(lambda p, v, t: -(t.detach() - v) * p, critic), "slope for value"),
-        (losses(actor, lambda v, t: (t - v).detach() ** 2 / 2), "never learn"),
-        (losses(lambda p, v, t: (t - v).detach() * p, critic), "a good step needs a minus"),
-        (losses(actor, lambda v, t: (t.detach() - v) ** 2), "half the square"),
-        (losses(lambda p, v, t: -t.detach() * p, critic), "uses the target"),
-        (lambda *case: losses_detached(*case)[::-1], "swapped"),
         (lambda *case: sum(losses_detached(*case)), "a single number"),
         (lambda *case: [x.item() for x in losses_detached(*case)], "no gradient flows"),
         (lambda *case: losses_detached(*case)[:1], "numbers of shape [1]"),
         (losses_switched_off, "no gradient flows"),
-        (
-            losses(lambda p, v, t: actor(p.detach(), v, t), critic),
-            "the first loss's gradient for log_prob",
-        ),
-        (
-            losses(actor, lambda v, t: critic(v, t) + t - t.detach()),
-            "for next_value is not: expected",
-        ),
-        (losses(lambda p, v, t: -(t - v).detach() * p.exp(), critic), "expected"),
+        (losses_detached_in_the_critic, "detach the whole TD error"),
+        (losses_with_a_stray_slope, "for next_value is not: expected"),
     ],
     "undetached": [
         (lambda critics: 2, "returns the same"),
-        (lambda critics: 0, "always answer 0"),
-        (lambda critics: found_by_graph(critics) + 1, "count from 1"),
         (lambda critics: found_by_graph(critics[::-1]), "expected 2"),
+        (found_nowhere, "TD error is 0"),
+        (lambda critics: found_by_a_positive_slope(critics), "and this one is negative"),
         (
-            lambda critics: [slope_of(c, "next_value") is not None for c in critics],
-            "return the index",
+            lambda critics: next(c for c in critics if found_nowhere([c]) == 0),
+            "it overlooks a case",
         ),
-        (lambda critics: [abs(slope_of(c, "next_value") or 0) for c in critics], "but"),
-        (found_by_loss, "compare slopes"),
+        (lambda critics: [found_nowhere([c]) for c in critics].index(0), "it overlooks a case"),
+        (lambda critics: critics[found_by_graph(critics)], "returned a function, not numbers"),
+        (lambda critics: print(found_by_graph(critics)), "a return is missing"),
     ],
 }

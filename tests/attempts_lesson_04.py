@@ -62,9 +62,33 @@ def advantages_in_place(rewards, values, gamma, lam):
     return rewards
 
 
-def advantages_forward(rewards, values, gamma, lam):
+def advantages_divided(rewards, values, gamma, lam):
+    """By the powers of gamma lam, which may be 0."""
+    deltas = rewards + gamma * values[1:] - values[:-1]
+    powers = (torch.tensor(gamma * lam) ** torch.arange(len(deltas))).reshape(
+        -1, *[1] * (deltas.dim() - 1)
+    )
+    return (deltas * powers).flip(0).cumsum(0).flip(0) / powers
+
+
+def advantages_of_five_steps(rewards, values, gamma, lam):
+    """Each sum is cut after five TD errors."""
+    rows = range(len(rewards))
+    return torch.stack(
+        [advantages_matrix(rewards[t : t + 5], values[t : t + 6], gamma, lam)[0] for t in rows]
+    )
+
+
+def advantages_of_negative_powers(rewards, values, gamma, lam):
+    """Infinite below the diagonal, and infinite times 0 is no number."""
+    t = torch.arange(len(rewards))
+    powers = torch.ones(len(t), len(t)).triu() * (gamma * lam) ** (t - t[:, None]).float()
+    return torch.tensordot(powers, rewards + gamma * values[1:] - values[:-1], dims=1)
+
+
+def advantages_past_the_end(rewards, values, gamma, lam):
     advantages = rewards + gamma * values[1:] - values[:-1]
-    for t in range(len(rewards) - 1):  # too early: A[t+1] is not finished
+    for t in reversed(range(len(rewards))):
         advantages[t] += gamma * lam * advantages[t + 1]
     return advantages
 
@@ -107,53 +131,16 @@ def loss_by_weights(log_probs, advantages, terminated, truncated):
 def loss_rolled(log_probs, advantages, terminated, truncated):
     resets = np.roll((terminated | truncated).numpy(), 1, axis=0)
     resets[0] = False
-    return -np.mean((advantages * log_probs).numpy()[~resets])
+    return -(advantages * log_probs)[torch.tensor(~resets)].mean()
 
 
-def loss_rolled_around(log_probs, advantages, terminated, truncated):
-    """An end in the last row takes the first row out."""
-    resets = np.roll((terminated | truncated).numpy(), 1, axis=0)
-    return -np.mean((advantages * log_probs).numpy()[~resets])
-
-
-def loss_by_added_flags(log_probs, advantages, terminated, truncated):
-    weights = torch.ones_like(log_probs)
-    weights[1:] = 1 - terminated[:-1].float() - truncated[:-1].float()
-    return -(weights * advantages * log_probs).sum() / weights.sum()
-
-
-def loss_after_the_first_end(log_probs, advantages, terminated, truncated):
-    """Plays each environment's first episode only."""
-    ended = (terminated | truncated).int()
-    first = ended.cumsum(0) - ended == 0
-    return -(advantages * log_probs)[first].mean()
-
-
-def loss_from(rows, reduce=torch.mean, sign=-1):
-    """A loss over the rows that rows(terminated, truncated) marks."""
-
-    def attempt(log_probs, advantages, terminated, truncated):
-        return sign * reduce((advantages * log_probs)[rows(terminated, truncated)])
-
-    return attempt
+def loss_with_the_slope_of_all_rows(*batch):
+    everything = -(batch[0] * batch[1]).mean()
+    return everything + (loss_by_package(*batch) - everything).detach()
 
 
 def real(terminated, truncated):
     return valid_rows(terminated | truncated)
-
-
-def loss_mean_of_environments(log_probs, advantages, terminated, truncated):
-    """Each environment counts alike, however many real rows it has."""
-    rows = real(terminated, truncated)
-    return -((advantages * log_probs * rows).sum(0) / rows.sum(0)).mean()
-
-
-def loss_of_probabilities(log_probs, advantages, terminated, truncated):
-    return loss_by_package(log_probs.exp(), advantages, terminated, truncated)
-
-
-def loss_forgets_advantages(log_probs, advantages, terminated, truncated):
-    return -log_probs[real(terminated, truncated)].mean()
 
 
 def loss_in_place(log_probs, advantages, terminated, truncated):
@@ -167,11 +154,10 @@ def repaired_by_package(rewards, values, terminated, truncated, gamma, lam):
 
 def repaired_branches(rewards, values, terminated, truncated, gamma, lam):
     found = torch.zeros_like(rewards)
-    for b in range(rewards.shape[-1]) if rewards.dim() > 1 else [...]:
+    for column in np.ndindex(*rewards.shape[1:]):
         following = 0.0
         for t in reversed(range(len(rewards))):
-            at = (t,) if b is ... else (t, b)
-            later = (t + 1,) if b is ... else (t + 1, b)
+            at, later = (t, *column), (t + 1, *column)
             target = rewards[at] if terminated[at] else rewards[at] + gamma * values[later]
             if terminated[at] or truncated[at]:
                 following = 0.0
@@ -189,45 +175,20 @@ def repaired_where(rewards, values, terminated, truncated, gamma, lam):
     return torch.stack(rows)
 
 
-def flags(value, onward):
-    """suspect_gae with other flags for the next value and for the next advantage."""
+def repaired_by_reward(at_cut, state):
+    """The trick of some libraries: where at_cut says so, the value of a state becomes reward."""
 
     def attempt(rewards, values, terminated, truncated, gamma, lam):
-        counts = value(terminated, truncated).float()
-        goes_on = onward(terminated, truncated).float()
-        advantages = rewards + gamma * counts * values[1:] - values[:-1]
-        for t in reversed(range(len(rewards) - 1)):
-            advantages[t] += gamma * lam * goes_on[t] * advantages[t + 1]
-        return advantages
+        patched = rewards + gamma * at_cut(terminated, truncated) * values[state]
+        return repaired_by_package(patched, values, terminated | truncated, truncated, gamma, lam)
 
     return attempt
 
 
-def always(terminated, truncated):
-    return torch.ones_like(terminated)
-
-
-def repaired_by_reward(rewards, values, terminated, truncated, gamma, lam):
-    """The trick of some libraries, done wrongly: the value of the state itself, not of the next."""
-    patched = rewards + gamma * truncated * values[:-1]
-    return flags(lambda e, c: ~(e | c), lambda e, c: ~(e | c))(
-        patched, values, terminated, truncated, gamma, lam
-    )
-
-
-def repaired_by_reward_rightly(rewards, values, terminated, truncated, gamma, lam):
-    patched = rewards + gamma * (truncated & ~terminated) * values[1:]
-    return flags(lambda e, c: ~(e | c), lambda e, c: ~(e | c))(
-        patched, values, terminated, truncated, gamma, lam
-    )
-
-
-def repaired_for_one_kind_of_end(rewards, values, terminated, truncated, gamma, lam):
-    """Forgets that an episode can be terminated and truncated at once."""
-    patched = rewards + gamma * truncated * values[1:]
-    return flags(lambda e, c: ~(e | c), lambda e, c: ~(e | c))(
-        patched, values, terminated, truncated, gamma, lam
-    )
+def repaired_flattened(rewards, values, *rest):
+    """Right for [T] and [T, B] alone: it flattens further axes."""
+    found = repaired_by_package(rewards, values, *rest)
+    return found.flatten(1) if found.dim() > 1 else found
 
 
 def repaired_but_the_last(rewards, values, terminated, truncated, gamma, lam):
@@ -235,6 +196,14 @@ def repaired_but_the_last(rewards, values, terminated, truncated, gamma, lam):
     terminated = terminated.clone()
     terminated[-1] = False
     return repaired_by_package(rewards, values, terminated, truncated, gamma, lam)
+
+
+def repaired_a_row_late(rewards, values, terminated, truncated, gamma, lam):
+    advantages = rewards + gamma * ~terminated * values[1:] - values[:-1]
+    for t in reversed(range(len(rewards) - 1)):
+        goes_on = ~(terminated | truncated)[t + 1]
+        advantages[t] += gamma * lam * goes_on * advantages[t + 1]
+    return advantages
 
 
 def advantages_of_a_table(rewards, values, gamma, lam):
@@ -266,59 +235,47 @@ RIGHT = {
         repaired_by_package,
         repaired_branches,
         repaired_where,
-        repaired_by_reward_rightly,
+        repaired_by_reward(lambda end, cut: cut & ~end, slice(1, None)),
     ],
 }
 
 # (attempt, words that the message must contain)
 WRONG = {
     "generalised_advantages": [
-        (lambda r, v, g, lam: advantages_by_package(r, v, g, lam) + v[:-1], "targets"),
-        (lambda r, v, g, lam: advantages_by_package(r, v, g, 0), "TD errors alone"),
-        (lambda r, v, g, lam: advantages_by_package(r, v, g, 1), "never uses lam"),
-        (lambda r, v, g, lam: -advantages_by_mix(r, v, g, lam), "sign"),
-        (lambda r, v, g, lam: (1 - lam) * advantages_matrix(r, v, g, lam), "has cancelled"),
-        (lambda r, v, g, lam: advantages_by_package(r, v, 1, g * lam), "gamma is missing"),
-        (lambda r, v, g, lam: advantages_by_package(r, 0 * v, g, lam), "expected [-1.64"),
-        (lambda r, v, g, lam: advantages_by_package(r, v, lam, g), "expected [-1.64"),
         (advantages_in_place, "changes its input rewards in place"),
-        (advantages_forward, "not finished"),
         (advantages_without_the_last, "shape"),
-        (advantages_off_by_one, "must match"),
+        (advantages_off_by_one, "look at your slices"),
+        (advantages_past_the_end, "no step follows the last one"),
         (advantages_of_a_table, "shape"),
         (advantages_of_all_columns, "expected"),
+        (advantages_of_five_steps, "gamma 0.9 and lam 0.9"),
+        (advantages_of_negative_powers, "Powers of gamma lam"),
+        (advantages_divided, "Powers of gamma lam"),
+        (
+            lambda *case: (
+                advantages_divided(*case)
+                if case[2] * case[3]
+                else case[0] + case[2] * case[1][1:] - case[1][:-1]
+            ),
+            "Powers of gamma lam",
+        ),
     ],
     "masked_policy_loss": [
-        (loss_from(lambda e, c: torch.ones_like(e)), "mean over all rows"),
-        (loss_from(lambda e, c: ~(e | c)), "last true step"),
-        (loss_from(lambda e, c: valid_rows(e)), "truncated episode resets too"),
-        (loss_from(lambda e, c: valid_rows(c)), "terminated episode resets too"),
-        (loss_from(real, sign=1), "sign"),
-        (loss_from(real, reduce=torch.sum), "sum over the real rows"),
-        (loss_from(lambda e, c: ~real(e, c)), "inside out"),
-        (lambda p, a, e, c: -(p * a * real(e, c)).mean(), "number of all rows"),
         (lambda p, a, e, c: -(p * a)[real(e, c)], "shape"),
-        (loss_from(lambda e, c: valid_rows(e != c)), "at once"),
-        (loss_by_added_flags, "at once"),
-        (loss_rolled_around, "expected"),
-        (loss_after_the_first_end, "expected"),
-        (loss_mean_of_environments, "expected"),
-        (loss_of_probabilities, "expected"),
-        (loss_forgets_advantages, "expected"),
+        (lambda p, a, e, c: -(p * a)[valid_rows(e or c)].mean(), "use ~, & and |"),
+        (lambda p, a, e, c: loss_by_package(p.exp(), a, e, c), "expected"),
+        (lambda *batch: loss_by_package(*(x[:5] for x in batch)), "expected"),
         (loss_in_place, "changes its input advantages in place"),
+        (lambda *batch: loss_by_package(*batch).item(), "stay within torch"),
+        (lambda *batch: loss_by_package(*batch).detach(), "no gradient flows"),
+        (loss_with_the_slope_of_all_rows, "its gradient for log_probs is not"),
     ],
     "repaired_gae": [
-        (flags(lambda e, c: ~(e | c), lambda e, c: ~(e | c)), "bug is still there"),
-        (flags(lambda e, c: ~e, lambda e, c: ~e), "runs on through a truncated"),
-        (flags(lambda e, c: ~(e | c), lambda e, c: ~e), "flags are swapped"),
-        (flags(lambda e, c: ~c, lambda e, c: ~(e | c)), "terminated for truncated"),
-        (flags(always, lambda e, c: ~(e | c)), "bootstraps as well"),
-        (flags(lambda e, c: ~e, always), "never stops"),
-        (flags(always, always), "expected"),
-        (flags(lambda e, c: ~e, lambda e, c: 1 - e.int() - c.int()), "factor is -1"),
-        (repaired_for_one_kind_of_end, "at once"),
+        (repaired_by_reward(lambda end, cut: cut, slice(1, None)), "at once"),
+        (repaired_by_reward(lambda end, cut: cut, slice(-1)), "expected"),
         (repaired_but_the_last, "expected"),
-        (repaired_by_reward, "expected"),
+        (repaired_a_row_late, "one row late"),
+        (repaired_flattened, "shape [12, 2, 3]"),
         (lambda r, v, e, c, g, lam: repaired_by_package(r, v, e, c, g, 1), "expected"),
         (lambda r, v, e, c, g, lam: repaired_by_package(r, v, c, e, g, lam), "terminated for"),
     ],

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.distributions import Categorical
 
 
@@ -15,7 +14,7 @@ def entropy_by_autograd(logits):
 
 def entropy_by_matrix(logits):
     p = logits.softmax(0)
-    return (torch.diag(p) - torch.outer(p, p)) @ -p.log()
+    return (torch.diag(p) - torch.outer(p, p)) @ -logits.log_softmax(0)
 
 
 def entropy_loop(logits):
@@ -25,13 +24,13 @@ def entropy_loop(logits):
     return [-x * (math.log(x) + H) for x in p]
 
 
-def entropy_in_bits(logits):
-    return entropy_by_autograd(logits) / math.log(2)
-
-
 def entropy_in_place(logits):
     logits -= logits.logsumexp(0)
     return -logits.exp() * (logits - (logits.exp() * logits).sum())
+
+
+def entropy_by_logs(p):
+    return -p * (p.log() - (p * p.log()).sum())
 
 
 def entropy_without_graph(logits):
@@ -43,18 +42,28 @@ def soft_shifted(rewards, tau):
     return weights / weights.sum()
 
 
-def soft_in_double(rewards, tau):
-    weights = np.exp(rewards.double().numpy() / tau)
-    return weights / weights.sum()
-
-
 def soft_by_logs(rewards, tau):
     return torch.exp(rewards / tau - torch.logsumexp(rewards / tau, 0))
 
 
-def soft_shifted_too_late(rewards, tau):
-    weights = torch.exp(rewards / tau)
-    return (weights / weights.max()) / (weights / weights.max()).sum()
+def soft_loop(rewards, tau):
+    weights = [math.exp(r / tau) for r in rewards.tolist()]
+    return [weight / sum(weights) for weight in weights]
+
+
+def soft_weighed(exponents):
+    def attempt(rewards, tau):
+        weights = exponents(rewards, tau).exp()
+        return weights / weights.sum()
+
+    return attempt
+
+
+def soft_greedy_on_overflow(rewards, tau):
+    weights = (rewards / tau).exp()
+    if weights.isinf().any():
+        return (rewards == rewards.max()).float()
+    return weights / weights.sum()
 
 
 def soft_in_place(rewards, tau):
@@ -95,11 +104,6 @@ def bonus_twice(logits, actions, advantages, entropy_coef):
     return bonus_by_categorical(logits, actions, advantages, 2 * entropy_coef)
 
 
-def bonus_as_reward(logits, actions, advantages, entropy_coef):
-    surprise = -Categorical(logits=logits).log_prob(actions)
-    return bonus_by_categorical(logits, actions, advantages + entropy_coef * surprise, 0.0)
-
-
 def bonus_without_clone(logits, actions, advantages, entropy_coef):
     loss = -entropy_coef * Categorical(logits=logits).entropy().mean()
     return torch.autograd.grad(loss, logits)[0]
@@ -114,7 +118,6 @@ RIGHT = {
     "entropy_gradient": [entropy_by_autograd, entropy_by_matrix, entropy_loop],
     "soft_optimal": [
         soft_shifted,
-        soft_in_double,
         soft_by_logs,
         lambda rewards, tau: Categorical(logits=rewards / tau).probs,
     ],
@@ -130,44 +133,31 @@ RIGHT = {
 # (attempt, words that the message must contain)
 WRONG = {
     "entropy_gradient": [
-        (lambda x: -entropy_by_autograd(x), "sign"),
-        (lambda x: -x.softmax(0) * x.log_softmax(0), "H is missing"),
-        (lambda x: -x.softmax(0) * (x.softmax(0).log() + 1), "kept the 1"),
         (lambda x: torch.func.grad(lambda p: -(p * p.log()).sum())(x.softmax(0)), "probabilities"),
-        (lambda x: Categorical(logits=x).entropy(), "the entropy itself"),
-        (lambda x: -x.softmax(0) * (x + Categorical(logits=x).entropy()), "log_softmax"),
-        (lambda x: -x.log_softmax(0) - Categorical(logits=x).entropy(), "factor p is missing"),
         (lambda x: torch.zeros(3), "use its arguments"),
-        (entropy_in_bits, "expected"),
         (entropy_in_place, "changes its input logits in place"),
+        (lambda x: entropy_by_logs(x.softmax(0)), "log_softmax() is safe"),
+        (lambda x: entropy_by_logs(x.exp() / x.exp().sum()), "exp() of a large number overflows"),
         (entropy_without_graph, "requires_grad=True"),
+        (lambda x: entropy_by_autograd(x.clamp(-5, 5)), "logits [200, 199"),
     ],
     "soft_optimal": [
-        (soft_shifted_too_late, "float32 can hold"),
-        (lambda r, t: (r / t).exp() / (r / t).exp().sum(), "float32 can hold"),
-        (lambda r, t: r.softmax(0), "tau is never used"),
-        (lambda r, t: (r * t).softmax(0), "divide by it"),
-        (lambda r, t: (-r / t).softmax(0), "sign"),
-        (lambda r, t: F.one_hot(r.argmax(), len(r)).float(), "without a bonus"),
-        (lambda r, t: torch.exp((r - r.max()) / t), "divide by their sum"),
-        (lambda r, t: t * torch.logsumexp(r / t, 0), "return the policy"),
-        (lambda r, t: torch.full([len(r)], 1 / len(r)), "expected"),
-        (lambda r, t: r / r.sum(), "in proportion"),
+        (soft_weighed(lambda r, t: (r - r.mean()) / t), "Take off the maximum"),
+        (soft_weighed(lambda r, t: (r.double() - r.double().mean()) / t), "Take off the maximum"),
+        (soft_weighed(lambda r, t: (r - r.min()).double() / t), "Take off the maximum"),
+        (soft_weighed(lambda r, t: r.double() / t), "0 the largest exponent"),
+        (soft_greedy_on_overflow, "you take the best action alone"),
+        (soft_weighed(lambda r, t: r - r.max() / t), "divide all of them by tau"),
+        (soft_loop, "math range error"),
+        (lambda r, t: soft_shifted(r, max(t, 0.1)), "tau 0.0625"),
+        (lambda r, t: r.softmax(0) ** (1 / t), "expected"),
         (soft_in_place, "changes its input rewards in place"),
     ],
     "repaired_bonus": [
-        (bonus(lambda log_p, taken: -taken.mean()), "bug is still there"),
-        (bonus(lambda log_p, taken: (log_p.exp() * log_p).sum(-1).mean()), "become a fine"),
-        (lambda *case: -bonus_by_categorical(*case), "sign of it all"),
-        (lambda *case: bonus_by_categorical(*case) * len(case[0]), "take the mean of both"),
         (bonus(lambda log_p, taken: -(log_p.exp() * log_p).detach().sum()), "No bonus arrives"),
-        (bonus(lambda log_p, taken: -(log_p.exp().detach() * log_p).sum(-1).mean()), "No bonus"),
-        (bonus(lambda log_p, taken: -(log_p.exp() * log_p).sum()), "policy loss is a mean"),
-        (bonus(lambda log_p, taken: -(log_p.exp() * log_p).mean()), "number of actions"),
-        (bonus(lambda log_p, taken: -(taken.exp() * taken).mean()), "sampled action alone"),
-        (bonus_as_reward, "right on average"),
         (bonus_twice, "expected"),
         (bonus_without_clone, "requires_grad=True"),
         (bonus_as_loss, "a single number"),
+        (lambda x, *rest: bonus_by_hand(x.clamp(-9, 9), *rest), "entropy_coef 1"),
     ],
 }

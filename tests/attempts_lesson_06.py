@@ -28,11 +28,6 @@ def regret_in_place(policy, rewards):
     return (best - rewards.sum(1)).mean()
 
 
-def regret_of_two(policy, rewards):
-    earned = policy[:, 0] * rewards[:, 0] + policy[:, 1] * rewards[:, 1]
-    return (rewards.amax(1) - earned).mean()
-
-
 def reward_of(right, cost):
     return (1.0 if right else -0.1) - cost
 
@@ -131,107 +126,38 @@ RIGHT = {
 # (attempt, words that the message must contain)
 WRONG = {
     "regret": [
-        (lambda policy, rewards: -regret_loop(policy, rewards), "sign"),
-        (lambda policy, rewards: regret_loop(policy, rewards) * len(policy), "take their mean"),
-        (lambda policy, rewards: rewards.amax(1) - (policy * rewards).sum(1), "single number"),
-        (lambda policy, rewards: (policy * rewards).sum(1).mean(), "what the policy earns"),
-        (lambda policy, rewards: (rewards.amax(1) - rewards.mean(1)).mean(), "not used"),
-        (
-            lambda policy, rewards: (rewards.amax(0) - (policy * rewards).sum(0)).mean(),
-            "wrong axis",
-        ),
-        (
-            lambda policy, rewards: rewards.mean(0).max() - (policy * rewards).sum(1).mean(),
-            "best single tool",
-        ),
-        (
-            lambda policy, rewards: (
-                rewards.amax(1) - rewards[range(len(policy)), policy.argmax(1)]
-            ).mean(),
-            "likeliest tool alone",
-        ),
+        (lambda policy, rewards: regret_loop(policy[:5], rewards[:5]), "expected"),
+        (lambda policy, rewards: regret_loop(policy, rewards.clamp(min=0)), "expected"),
+        (lambda policy, rewards: round(regret_loop(policy, rewards), 2), "expected"),
         (regret_in_place, "changes its input rewards in place"),
-        (regret_of_two, "expected"),
-        (lambda policy, rewards: 0.31, "use its arguments"),
+        (lambda policy, rewards: (rewards.max(1) - (policy * rewards).sum(1)).mean(), "amax"),
     ],
     "outcome_losses": [
-        (losses(lambda p, v, r: -(r - v) * p, critic), "slope for value"),
-        (losses(lambda p, v, r: (r - v).detach() * p, critic), "a good outcome needs a minus"),
-        (losses(lambda p, v, r: -r * p, critic), "uses the reward"),
-        (losses(actor, lambda v, r: 0.5 * (r - v).detach() ** 2), "never learn"),
-        (losses(actor, lambda v, r: (r - v) ** 2), "half the square"),
-        (losses(actor, critic, lambda right, cost: 1.0 if right else -0.1), "cost is missing"),
-        (
-            losses(actor, critic, lambda right, cost: 1.0 - cost if right else -0.1),
-            "missing where the answer is wrong",
-        ),
-        (losses(actor, critic, lambda right, cost: reward_of(right, -cost)), "added"),
-        (losses(actor, critic, lambda right, cost: float(right) - cost), "not 0"),
-        (lambda *case: losses_plain(*case)[::-1], "swapped"),
         (lambda *case: sum(losses_plain(*case)), "a single number"),
         (losses_in_place, "changes its input value in place"),
         (losses(lambda p, v, r: -(r - v).detach() * p.exp(), critic), "expected"),
+        (losses(lambda p, v, r: actor(p, v, r).clamp(-5, 5), critic), "expected"),
+        (losses(actor, lambda v, r: F.smooth_l1_loss(v, torch.tensor(r))), "expected"),
+        (losses(actor, lambda v, r: critic(v, r) if r > 0 else 0 * v), "expected"),
+        (lambda p, v, right, cost: losses_plain(p, v, right, cost or 0.02), "expected"),
+        (lambda p, v, *outcome: losses_plain(p, v.detach(), *outcome), "never learn"),
     ],
     "worth_of_a_try": [
-        (worth(lambda p, person, gamma: gamma * (1 - person)), "1 - chance"),
-        (worth(lambda p, person, gamma: p * gamma * (1 - person)), "not the right one"),
-        (worth(lambda p, person, gamma: (1 - p) * (1 - person)), "gamma is never used"),
-        (worth(lambda p, person, gamma: 0.0), "first call alone"),
-        (
-            worth(lambda p, person, gamma: (1 - p) * (gamma * (0.9 - person) + 0.1)),
-            "paid at once, with the wrong answer",
-        ),
-        (
-            lambda p, cost, person, gamma: gamma * worth_by_cases(p, cost, person, 1.0),
-            "discounts everything",
-        ),
-        (worth(lambda p, person, gamma: (1 - p) * gamma), "price is missing"),
-        (worth(lambda p, person, gamma: -(1 - p) * gamma * person), "also earns 1"),
-        (
-            worth(lambda p, person, gamma: (1 - p) * (0.1 + gamma * (1 - person))),
-            "-0.1, which is missing",
-        ),
-        (
-            lambda p, cost, person, gamma: worth_by_cases(p, 0.0, person, gamma),
-            "tool's cost is missing",
-        ),
-        (
-            lambda p, cost, person, gamma: worth_by_cases(p, p * cost, person, gamma),
-            "on a right answer only",
-        ),
-        (
-            lambda p, cost, person, gamma: worth_by_cases(p, (1 - p) * cost, person, gamma),
-            "on a wrong answer only",
-        ),
-        (lambda p, cost, person, gamma: worth_by_cases(p, -cost, person, gamma), "added"),
         (worth(lambda p, person, gamma: (1 - p) * gamma**2 * (1 - person)), "expected"),
+        (worth(lambda p, person, gamma: (1 - p) * gamma * max(0, 1 - person)), "expected"),
+        (worth(lambda p, person, gamma: (1 - p) * (gamma or 1) * (1 - person)), "expected"),
+        (lambda *case: max(worth_by_cases(*case), 1 - case[2]), "the better of two plans"),
+        (lambda p, *rest: worth_by_cases(min(max(p, 0.1), 0.9), *rest), "expected"),
     ],
     "repaired_advantages": [
-        (
-            lambda r, v, after, solved, over, gamma: r + gamma * after * (1 - solved) - v,
-            "The bug is still there",
-        ),
-        (lambda r, v, after, solved, over, gamma: r - v, "Nothing is ever bootstrapped"),
-        (lambda r, v, after, solved, over, gamma: r + gamma * after - v, "always counts"),
-        (lambda r, v, after, solved, over, gamma: r + gamma * after * over - v, "wrong way round"),
-        (lambda r, v, after, solved, over, gamma: r + after * (1 - over) - v, "never used"),
-        (lambda r, v, after, solved, over, gamma: r + gamma * after * (1 - over), "the target"),
-        (
-            lambda r, v, after, solved, over, gamma: v - r - gamma * after * (1 - over),
-            "sign",
-        ),
-        (
-            lambda r, v, after, solved, over, gamma: (r + gamma * after - v) * (1 - over),
-            "drop the call",
-        ),
         (calls_in_place, "changes its input next_value in place"),
+        (lambda *case: calls_where(*case).mean(), "a single number"),
+        (lambda *case: calls_where(*case).clamp(-10, 10), "expected"),
+        (lambda *case: calls_where(*case) * (torch.arange(len(case[0])) < 6), "expected"),
+        (lambda *case: calls_where(*case[:5], case[5] or 1.0), "expected"),
         (
-            lambda r, v, after, solved, over, gamma: (r + gamma * after * (1 - over) - v).mean(),
-            "a single number",
-        ),
-        (
-            lambda r, v, after, solved, over, gamma: r + gamma * after.roll(-1) * (1 - over) - v,
-            "expected",
+            lambda r, v, after, _, over, gamma: r - v + torch.where(over, 0 * r, gamma * after),
+            "by == 1",
         ),
     ],
 }

@@ -10,19 +10,9 @@ from helpers.checks.lesson_02 import discounted_returns, reinforce_loss, repaire
 from helpers.checks.lesson_03 import actor_critic_losses, td_error, undetached
 from helpers.checks.lesson_04 import generalised_advantages, masked_policy_loss, repaired_gae
 from helpers.checks.lesson_05 import entropy_gradient, repaired_bonus, soft_optimal
-from helpers.checks.lesson_06 import (
-    outcome_losses,
-    regret,
-    repaired_advantages,
-    worth_of_a_try,
-)
-from helpers.checks.lesson_07 import (
-    agent_loss,
-    arrival_times,
-    four_moves,
-    repaired_film,
-    slip_row,
-)
+from helpers.checks.lesson_06 import outcome_losses, regret, repaired_advantages, worth_of_a_try
+from helpers.checks.lesson_07 import agent_loss, arrival_times, repaired_film
+from helpers.checks.lesson_07_grid import four_moves, slip_row
 from helpers.checks.lesson_08 import backed_up, repaired_replies, updated_belief
 
 __all__ = [

@@ -16,7 +16,7 @@ implementation with the sentence for whoever wrote the same:
     double(lambda x: x * x)  # ... For x [1, 3], expected [2, 6], but got [1, 9]. That is the ...
 
 A case is a dictionary: its values are handed over in order, as fresh copies; its keys name them in
-messages. Choose an example on which every mistake gives another answer than the solution.
+messages. Choose an example, or edges, on which every mistake gives another answer than the solution.
 
 A check helps whoever wants to learn. It is no exam: who digs the solution out of it, passes.
 """
@@ -26,7 +26,8 @@ import functools
 import html
 import inspect
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
 import numpy as np
@@ -68,6 +69,7 @@ def numbers(rng, *shape, low=-5, high=5):
     return torch.tensor(np.round(rng.uniform(low, high, shape), 1), dtype=torch.float32)
 
 
+@dataclass(eq=False, repr=False)
 class Check:
     """Called as `checks.<exercise>(fn)`, returns a Result; it never raises and never hangs.
 
@@ -78,6 +80,7 @@ class Check:
         argument's range (gamma 0 and 1, large logits, small numbers, a single step, ...).
     slopes: names of tensors among the inputs. The answer is a loss or several, and its gradients
         for these are compared as well: the value can be right, and teach nothing or the wrong one.
+    read: what is done to an answer before it is looked at, such as to take it out of its list.
     near: the sentence for answers within 5 % of the expected ones, but not equal.
     tolerance: relative to each number, or to the largest of its answer if that is below 1 (at
         least 1e-5); the default allows for float32.
@@ -86,28 +89,17 @@ class Check:
     itself, such as sum(itertools.count()), cannot be ended from inside the same process.
     """
 
-    def __init__(
-        self,
-        number,
-        *,
-        solution,
-        example,
-        draw,
-        mistakes,
-        edges=(),
-        slopes=(),
-        near=None,
-        tolerance=1e-4,
-    ):
-        self.number = number
-        self.solution = solution
-        self.example = example
-        self.draw = draw
-        self.mistakes = mistakes
-        self.edges = edges
-        self.slopes = slopes
-        self.near = near or "That is close but not equal: look for rounding or an approximation."
-        self.tolerance = tolerance
+    number: str
+    _: KW_ONLY
+    solution: Callable
+    example: dict
+    draw: Callable
+    mistakes: list
+    edges: Sequence = ()
+    slopes: Sequence = ()
+    read: Callable = lambda answer: answer
+    near: str = "That is close but not equal: look for rounding or an approximation."
+    tolerance: float = 1e-4
 
     def __call__(self, fn):
         if isinstance(threading.current_thread(), running.Run):
@@ -155,7 +147,9 @@ class Check:
             )
         rng = np.random.default_rng()
         cases = [self.example, *self.edges, *(self.draw(rng) for _ in range(RANDOM_CASES))]
-        looks = [_ask] + [functools.partial(_ask_slopes, names=self.slopes)] * bool(self.slopes)
+        looks = [functools.partial(_ask, read=self.read)]
+        if self.slopes:
+            looks.append(functools.partial(_ask_slopes, names=self.slopes))
         # The solution goes first: fn may switch gradients off, and the solution would have none.
         expected = [[look(self.solution, case) for case in cases] for look in looks]
         for i, look in enumerate(looks):
@@ -176,7 +170,7 @@ class Check:
     def _name_mistake(self, looks, cases, found, expected):
         """found: the answers of each look so far; only those of the last one are wrong."""
         for wrong, sentence in self.mistakes:
-            if self._answers_like(wrong, looks, cases, found):
+            if self._answers_like(wrong, looks, cases, found, expected):
                 return sentence
         answers, rights = found[-1], expected[len(found) - 1]
         if len(answers) > 1 and not any(self._apart(answer, answers[0]) for answer in answers):
@@ -185,12 +179,14 @@ class Check:
             return self.near
         return ""
 
-    def _answers_like(self, wrong, looks, cases, found):
+    def _answers_like(self, wrong, looks, cases, found, expected):
+        """Past the example NaN may stand for any number: an overflow hides no other mistake."""
         try:
             return not any(
                 self._apart(answer, look(wrong, case))
-                for look, answers in zip(looks, found)
-                for case, answer in zip(cases, answers)
+                for look, answers, rights in zip(looks, found, expected)
+                for case, answer, right in zip(cases, answers, rights)
+                if case is self.example or _finite(answer) or not _finite(right)
             )
         except Exception:  # a wrong implementation may fail on some input
             return False
@@ -203,6 +199,12 @@ def yours_or(yours, ours, check):
         f"What follows uses {'your own' if passed else 'our'} function of exercise {check.number}."
     )
     return yours if passed else ours
+
+
+_NO_GRAD = (
+    "A .grad is None until backward() has run, which itself returns None. It fills the .grad of the "
+    "tensor that was used, not of one that torch.tensor(), clone() or detach() copied."
+)
 
 
 class _Problem(Exception):
@@ -229,6 +231,10 @@ def _close(answer, right, tolerance):
     )
 
 
+def _finite(answer):
+    return all(np.isfinite(part).all() for part in answer.values())
+
+
 def _ask_all(look, fn, cases):
     """The answers up to the first _Problem, and that problem: a wrong answer is told before it."""
     answers = []
@@ -240,10 +246,10 @@ def _ask_all(look, fn, cases):
     return answers, None
 
 
-def _ask(fn, case):
+def _ask(fn, case, read):
     """fn's answer to one case, as an array under no name; raises _Problem or _Unattempted."""
     handed = _copies(case)
-    answer = _call(fn, case, handed)
+    answer = read(_call(fn, case, handed))
     for name, before, after in zip(case, case.values(), handed):
         if not _unchanged(before, after):
             raise _Problem(
@@ -253,7 +259,11 @@ def _ask(fn, case):
     try:
         return {"": _as_array(answer)}
     except _Problem as problem:
-        raise _Problem(f"For {words.inputs(case)}, your function returned {problem}.") from None
+        autograd = running.mentions(fn, "grad") or running.mentions(fn, "backward")
+        hint = _NO_GRAD if answer is None and autograd else ""
+        raise _Problem(
+            f"For {words.inputs(case)}, your function returned {problem}. {hint}"
+        ) from None
 
 
 def _ask_slopes(fn, case, names):
@@ -330,6 +340,8 @@ def _as_array(answer):
     if isinstance(answer, Real):
         return np.asarray(float(answer))
     if isinstance(answer, list | tuple):
+        if any(part is None for part in answer):
+            raise _Problem("a list with None in it, which is no number")
         parts = [_as_array(part) for part in answer]
         if len({part.shape for part in parts}) > 1:
             raise _Problem("a list whose parts have different shapes")
@@ -337,12 +349,12 @@ def _as_array(answer):
     if isinstance(answer, torch.Tensor | np.ndarray | np.generic):
         return _tensor_as_array(answer)
     if answer is None:
-        raise _Problem(
-            "None: end it with a return statement, and call backward() before you read a .grad"
-        )
+        raise _Problem("None: end it with a return statement")
     if inspect.isgenerator(answer) or inspect.iscoroutine(answer):
         answer.close()  # else Python warns that it was never awaited
         raise _Problem("no numbers yet: write return in place of yield, and def without async")
+    if callable(answer):
+        raise _Problem("a function, not numbers")
     raise _Problem(f"something of type {type(answer).__name__}, not numbers")
 
 

@@ -1,203 +1,92 @@
 """The checks of lesson 03: the TD error, the two losses with their slopes, and a planted bug."""
 
+import math
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from helpers.checks.core import Check, numbers
+from helpers.checks.slips import NO_GAMMA, Formula, of_actor_and_critic, of_td_error, pairs
+
+_td_error = Formula(
+    "reward value next_value terminated gamma",
+    goes_on=lambda c: 1 - c.terminated,
+    answer=lambda c: c.reward + c.gamma * c.next_value * c.goes_on - c.value,
+)
 
 
-def _td_error(reward, value, next_value, terminated, gamma):
-    return reward + gamma * next_value * (1 - terminated) - value
-
-
-def _draw_steps(rng):
-    steps = int(rng.integers(2, 5))
-    ends = torch.tensor(rng.random(steps) < 0.4).float()
-    ends[int(rng.integers(steps))] = 1
-    return {
-        "reward": numbers(rng, steps),
-        "value": numbers(rng, steps),
-        "next_value": numbers(rng, steps),
-        "terminated": ends,
-        "gamma": round(rng.uniform(0.3, 0.9), 1),
-    }
+def _steps(rng, count, gamma, size=5):
+    """So many steps, of which at least one terminates."""
+    ends = torch.tensor(rng.random(count) < 0.4).float()
+    ends[int(rng.integers(count))] = 1
+    return _td_error.case(*numbers(rng, 3, count, low=-size, high=size), ends, gamma)
 
 
 td_error = Check(
     "3.1",
     solution=_td_error,
-    example={
-        "reward": torch.tensor([1.0, 3.0]),
-        "value": torch.tensor([2.0, 4.0]),
-        "next_value": torch.tensor([8.0, 6.0]),
-        "terminated": torch.tensor([0.0, 1.0]),
-        "gamma": 0.5,
-    },
-    draw=_draw_steps,
-    mistakes=[
-        (
-            lambda r, v, after, ends, gamma: r + gamma * after - v,
-            "Nothing follows a step that terminates, but you count the value of its next state: "
-            "that value must be 0 there.",
-        ),
-        (
-            lambda *case: -_td_error(*case),
-            "The sign is the wrong way round: a step that went better than expected has a "
-            "positive error.",
-        ),
-        (
-            lambda r, v, after, ends, gamma: _td_error(r, v, after, ends, 1.0),
-            "gamma is never used: the next value comes one step later.",
-        ),
-        (
-            lambda r, v, after, ends, gamma: _td_error(r, 0 * v, after, ends, gamma),
-            "That is the target: take away what the critic expected, the value of the state.",
-        ),
-        (
-            lambda r, v, after, ends, gamma: _td_error(r, gamma * v, after, ends, gamma),
-            "gamma belongs to the next value alone, since only that comes a step later.",
-        ),
-        (
-            lambda r, v, after, ends, gamma: _td_error(gamma * r, v, after, ends, gamma),
-            "The reward is paid at once: do not discount it.",
-        ),
-        (
-            lambda r, v, after, ends, gamma: (r + gamma * after - v) * (1 - ends),
-            "You drop the whole step where it terminates, but its reward and its value count. Only "
-            "what follows is 0.",
-        ),
-        (
-            lambda r, v, after, ends, gamma: r + gamma * after * ends - v,
-            "The mask is the wrong way round: the next value counts where the step does not "
-            "terminate.",
-        ),
-    ],
+    example=_td_error.case([1.0, 3.0], [2.0, 4.0], [8.0, 6.0], [0.0, 1.0], 0.5),
+    edges=[_steps(np.random.default_rng(1), *edge) for edge in [(3, 0.0, 5), (12, 1.0, 50)]],
+    draw=lambda rng: _steps(rng, int(rng.integers(2, 5)), round(rng.uniform(0.3, 0.9), 1)),
+    mistakes=pairs(
+        _td_error.then(goes_on=torch.min),
+        "One end ends all steps in your function: mask each step by its own flag.",
+    )
+    + of_td_error(_td_error),
 )
 
 
-def _losses(log_prob, value, next_value, reward, gamma):
-    target = (reward + gamma * next_value).detach()
-    delta = target - value
-    return -delta.detach() * log_prob, 0.5 * delta**2
+_losses = Formula(
+    "log_prob value next_value reward gamma",
+    target=lambda c: c.reward + c.gamma * c.next_value,
+    actor=lambda c: -(c.target - c.value).detach() * c.log_prob,
+    critic=lambda c: 0.5 * (c.target.detach() - c.value) ** 2,
+    answer=lambda c: (c.actor, c.critic),
+)
 
 
-def _variant(make):
-    """A mistake: make(log_prob, value, target, delta) from tensors that nothing is detached from."""
-
-    def losses(log_prob, value, next_value, reward, gamma):
-        target = reward + gamma * next_value
-        return make(log_prob, value, target, target - value)
-
-    return losses
+def _transition(log_prob, value, next_value, reward, gamma):
+    tensors = (torch.tensor(x) for x in (log_prob, value, next_value))
+    return _losses.case(*tensors, reward, gamma)
 
 
 def _draw_transition(rng):
-    return {
-        "log_prob": -numbers(rng, low=0.1, high=3),
-        "value": numbers(rng),
-        "next_value": numbers(rng),
-        "reward": round(rng.uniform(-2, 2), 1),
-        "gamma": round(rng.uniform(0.3, 0.9), 1),
-    }
+    ranges = [(-3, -0.1), (-5, 5), (-5, 5), (-2, 2), (0.3, 0.9)]
+    return _transition(*(round(rng.uniform(low, high), 1) for low, high in ranges))
 
 
 actor_critic_losses = Check(
     "3.2",
     solution=_losses,
     slopes=["log_prob", "value", "next_value"],
-    example={
-        "log_prob": torch.tensor(-0.5),
-        "value": torch.tensor(1.0),
-        "next_value": torch.tensor(4.0),
-        "reward": 3.0,
-        "gamma": 0.5,
-    },
-    draw=_draw_transition,
-    mistakes=[
-        (
-            _variant(lambda log_prob, value, target, delta: (-delta * log_prob, 0.5 * delta**2)),
-            "Nothing is detached: the actor's loss would change the critic, and the target would "
-            "move with the critic.",
-        ),
-        (
-            _variant(
-                lambda log_prob, value, target, delta: (
-                    -delta.detach() * log_prob,
-                    0.5 * delta**2,
-                )
-            ),
-            "The target is not detached: the critic's loss has a slope for next_value, so the "
-            "critic would bend the next value towards this one.",
-        ),
-        (
-            _variant(
-                lambda log_prob, value, target, delta: (
-                    -(target.detach() - value) * log_prob,
-                    0.5 * (target.detach() - value) ** 2,
-                )
-            ),
-            "The actor's loss has a slope for value: the TD error is data to the actor, so detach "
-            "it there.",
-        ),
-        (
-            _variant(
-                lambda log_prob, value, target, delta: (
-                    -delta * log_prob,
-                    0.5 * (target.detach() - value) ** 2,
-                )
-            ),
-            "The actor's loss has slopes for value and next_value: the TD error is data to the "
-            "actor, so detach it there.",
-        ),
-        (
-            _variant(
-                lambda log_prob, value, target, delta: (
-                    -delta.detach() * log_prob,
-                    0.5 * delta.detach() ** 2,
-                )
-            ),
-            "The critic's loss has no slope at all, so the critic would never learn: detach the "
-            "target, not the whole error.",
-        ),
-        (
-            _variant(
-                lambda log_prob, value, target, delta: (
-                    delta.detach() * log_prob,
-                    0.5 * (target.detach() - value) ** 2,
-                )
-            ),
-            "The actor's sign is the wrong way round: a loss is made small, so a good step needs "
-            "a minus.",
-        ),
-        (
-            _variant(
-                lambda log_prob, value, target, delta: (
-                    -delta.detach() * log_prob,
-                    (target.detach() - value) ** 2,
-                )
-            ),
-            "The critic's loss is twice as large as asked for: half the square is wanted, so that "
-            "its slope is the TD error itself.",
-        ),
-        (
-            _variant(
-                lambda log_prob, value, target, delta: (
-                    -target.detach() * log_prob,
-                    0.5 * (target.detach() - value) ** 2,
-                )
-            ),
-            "The actor's loss uses the target: weigh log_prob by the TD error, which is the "
-            "target minus the value.",
-        ),
-        (
-            lambda *case: _losses(*case)[::-1],
-            "The two losses are swapped: the actor's comes first.",
-        ),
+    example=_transition(-0.5, 1.0, 4.0, 3.0, 0.5),
+    edges=[
+        _transition(-20.0, 3.0, 5.0, -1.0, 0.0),
+        _transition(-1.0, 2.0, 1.5, 0.5, 1.0),  # no surprise
+        _transition(-0.01, -40.0, 60.0, 50.0, 1.0),
     ],
+    draw=_draw_transition,
+    mistakes=pairs(
+        _losses.but(
+            actor=lambda c: -(c.target - c.value) * c.log_prob,
+            critic=lambda c: 0.5 * (c.target - c.value) ** 2,
+        ),
+        "Nothing is detached: for the actor the error is data, for the critic the target.",
+        _losses.but(critic=lambda c: 0.5 * (c.target - c.value) ** 2),
+        "The target is not detached: the critic's loss has a slope for next_value.",
+        _losses.but(critic=lambda c: 0.5 * (c.target - c.value.detach()) ** 2),
+        "The critic's loss has its slope in the wrong place: detach the target, not the value.",
+        _losses.but(actor=lambda c: -(c.target - c.value.detach()) * c.log_prob),
+        "To the actor next_value is data too: detach the whole TD error there.",
+        _losses.but(gamma=lambda c: 1.0),
+        NO_GAMMA,
+    )
+    + of_actor_and_critic(_losses),
 )
 
 
-class _Suspect:
+class Critic:
     """A critic's loss for one step, loss(value, next_value, reward, gamma), under a name."""
 
     def __init__(self, name, loss):
@@ -223,44 +112,42 @@ def _dropped_detach(value, next_value, reward, gamma):
 
 
 _DETACHED = [
-    _Suspect("detached next value", lambda v, after, r, g: (r + g * after.detach() - v) ** 2 / 2),
-    _Suspect(
-        "detached error times value", lambda v, after, r, g: -(r + g * after - v).detach() * v
-    ),
-    _Suspect("detached target", lambda v, after, r, g: F.mse_loss(v, (r + g * after).detach()) / 2),
-    _Suspect("target under no_grad", _no_grad),
-    _Suspect("detached data", lambda v, after, r, g: (r + g * after.data - v) ** 2 / 2),
+    Critic("detached next value", lambda v, after, r, g: (r + g * after.detach() - v) ** 2 / 2),
+    Critic("detached error times value", lambda v, after, r, g: -(r + g * after - v).detach() * v),
+    Critic("detached target", lambda v, after, r, g: F.mse_loss(v, (r + g * after).detach()) / 2),
+    Critic("target under no_grad", _no_grad),
+    Critic("detached data", lambda v, after, r, g: (r + g * after.data - v) ** 2 / 2),
 ]
+_TURNED = Critic(  # its slope for the next value has the other sign
+    "detached error times both values",
+    lambda v, after, r, g: -(r + g * after - v).detach() * (v + g * after),
+)
 _UNDETACHED = [
-    _Suspect("cloned next value", lambda v, after, r, g: (r + g * after.clone() - v) ** 2 / 2),
-    _Suspect("plain square", lambda v, after, r, g: (r + g * after - v) ** 2 / 2),
-    _Suspect("detached and dropped", _dropped_detach),
-    _Suspect("mse_loss", lambda v, after, r, g: F.mse_loss(v, r + g * after) / 2),
-    _Suspect("detached value", lambda v, after, r, g: (r + g * after - v.detach()) ** 2 / 2),
+    Critic("cloned next value", lambda v, after, r, g: (r + g * after.clone() - v) ** 2 / 2),
+    Critic("plain square", lambda v, after, r, g: (r + g * after - v) ** 2 / 2),
+    Critic("detached and dropped", _dropped_detach),
+    Critic("mse_loss", lambda v, after, r, g: F.mse_loss(v, r + g * after) / 2),
+    Critic("detached value", lambda v, after, r, g: (r + g * after - v.detach()) ** 2 / 2),
+    _TURNED,
 ]
 
 
-def _probe(critics):
-    """The size of each critic's slope for the next value, at one made-up step."""
-    sizes = []
+def _slopes(critics):
+    """Each critic's slope for the next value, at one made-up step."""
+    slopes = []
     for critic in critics:
         value, after = (torch.tensor(x, requires_grad=True) for x in (1.0, 2.0))
         (slope,) = torch.autograd.grad(critic(value, after, 1.0, 0.5), after, allow_unused=True)
-        sizes.append(0.0 if slope is None else abs(slope.item()))
-    return sizes
-
-
-def _largest(sizes):
-    return max(range(len(sizes)), key=sizes.__getitem__)
+        slopes.append(0.0 if slope is None else slope.item())
+    return slopes
 
 
 def _undetached(critics):
-    return _largest(_probe(critics))
+    return int(np.abs(_slopes(critics)).argmax())
 
 
-def _odd_loss(critics):
-    losses = [critic(*(torch.tensor(x) for x in (1.0, 2.0)), 1.0, 0.5).item() for critic in critics]
-    return _largest([abs(loss - sorted(losses)[1]) for loss in losses])
+def _first_positive(critics):
+    return next((i for i, slope in enumerate(_slopes(critics)) if slope > 0), math.nan)
 
 
 def _draw_critics(rng):
@@ -273,28 +160,21 @@ undetached = Check(
     "3.3",
     solution=_undetached,
     example={"critics": [_DETACHED[0], _DETACHED[1], _UNDETACHED[0], _DETACHED[2]]},
+    edges=[{"critics": [_DETACHED[0], _TURNED, *_DETACHED[2:4]]}],
     draw=_draw_critics,
-    mistakes=[
-        (
-            lambda critics: _undetached(critics) + 1,
-            "You count from 1: the first critic has the index 0.",
-        ),
-        (
-            lambda critics: 0,
-            "You always answer 0, as if all were alike. With gamma 0 they are; and every one of them "
-            "should have a slope for value: look at the one for next_value.",
-        ),
-        (
-            _odd_loss,
-            "You compare the losses, and they may differ for harmless reasons: compare slopes.",
-        ),
-        (
-            lambda critics: [size > 0 for size in _probe(critics)],
-            "That is one answer for each critic: return the index of the one that has a slope.",
-        ),
-        (
-            _probe,
-            "That is one slope for each critic: return the index of the one that is not 0.",
-        ),
-    ],
+    read=lambda answer: math.nan if answer is None else answer,
+    mistakes=pairs(
+        lambda critics: _undetached(critics) + 1,
+        "You count from 1: the first critic has the index 0.",
+        lambda critics: 0,
+        "You always answer 0, as if all were alike. With gamma 0 or a TD error of 0 they are; and every "
+        "one of them should have a slope for value: look at the one for next_value.",
+        lambda critics: math.nan,
+        "Your function came to its end without an index. Either a return is missing, or it probes "
+        "where gamma or the TD error is 0, so that there is no slope to find.",
+        [_first_positive, lambda critics: int(np.argmax(_slopes(critics)))],
+        "You look for a positive slope, and this one is negative: look for one that is not 0.",
+        [lambda critics: [slope != 0 for slope in _slopes(critics)], _slopes],
+        "That is one answer for each critic: return the index of the one that has a slope.",
+    ),
 )

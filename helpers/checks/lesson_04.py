@@ -1,8 +1,10 @@
 """The checks of lesson 04: GAE, the mask of reset rows, and a planted bug at the time limit."""
 
+import numpy as np
 import torch
 
 from helpers.checks.core import Check, numbers
+from helpers.checks.slips import LOSS_SIGN, Formula, pairs, without_the_last
 
 
 def _backwards(deltas, factors):
@@ -13,280 +15,260 @@ def _backwards(deltas, factors):
     return sums
 
 
-def _deltas(rewards, values, gamma):
-    return rewards + gamma * values[1:] - values[:-1]
+def _by_powers(deltas, factor):
+    """No number where a power becomes infinite."""
+    if factor == 0:
+        return deltas
+    t = torch.arange(len(deltas))
+    weights = factor ** (t - t[:, None]).float() * torch.ones(len(t), len(t)).triu()
+    return torch.einsum("tk,k...->t...", weights, deltas)
 
 
-def _advantages(rewards, values, gamma, lam):
-    return _backwards(_deltas(rewards, values, gamma), gamma * lam)
-
-
-def _from_the_front(rewards, values, gamma, lam):
+def _from_the_front(deltas, factor):
     """Each TD error and the one after it, since A[t+1] has not been summed up yet."""
-    deltas = _deltas(rewards, values, gamma)
-    return deltas + gamma * lam * torch.cat([deltas[1:], 0 * deltas[:1]])
+    return deltas + factor * torch.cat([deltas[1:], 0 * deltas[:1]])
 
 
-def _draw_glimpse(rng):
-    steps, axes = rng.integers(3, 6), rng.integers(1, 4, size=rng.integers(0, 3))
-    return {
-        "rewards": numbers(rng, steps, *axes),
-        "values": numbers(rng, steps + 1, *axes),
-        "gamma": round(rng.uniform(0.3, 0.9), 1),
-        "lam": round(rng.uniform(0.2, 0.8), 1),
-    }
+def _all_but_the_first(deltas, factor):
+    return torch.cat([deltas[:1], _backwards(deltas[1:], factor)])
 
+
+_advantages = Formula(
+    "rewards values gamma lam",
+    following=lambda c: c.values[1:],
+    deltas=lambda c: c.rewards + c.gamma * c.following - c.values[:-1],
+    factor=lambda c: c.gamma * c.lam,
+    answer=lambda c: _backwards(c.deltas, c.factor),
+)
+
+
+def _summed(make):
+    return _advantages.but(answer=lambda c: make(c.deltas, c.factor))
+
+
+def _glimpse(rng, steps, axes, gamma, lam):
+    return _advantages.case(numbers(rng, steps, *axes), numbers(rng, steps + 1, *axes), gamma, lam)
+
+
+def _rates(rng):
+    return round(rng.uniform(0.3, 0.9), 1), round(rng.uniform(0.2, 0.8), 1)
+
+
+def _axes(rng):
+    return rng.integers(1, 4, size=rng.integers(0, 3))
+
+
+# Steps, further axes, gamma and lambda: at the ends of their ranges, and a long glimpse.
+_EDGES = [
+    (3, [], 0.0, 0.5),
+    (3, [], 1.0, 0.0),
+    (3, [], 1.0, 1.0),
+    (1, [], 0.5, 0.5),
+    (12, [2, 3], 0.9, 0.9),
+    (200, [], 0.5, 0.5),
+    (200, [], 0.99, 0.99),
+]
 
 generalised_advantages = Check(
     "4.1",
     solution=_advantages,
-    example={
-        "rewards": torch.tensor([1.0, 0.0, 2.0]),
-        "values": torch.tensor([4.0, 2.0, 6.0, 16.0]),
-        "gamma": 0.5,
-        "lam": 0.4,
-    },
-    draw=_draw_glimpse,
-    mistakes=[
-        (
-            lambda r, v, gamma, lam: _advantages(r, v, gamma, lam) + v[:-1],
-            "Those are the targets for the critic, A + V: take V of the state in which the step "
-            "begins away.",
-        ),
-        (
-            lambda r, v, gamma, lam: _deltas(r, v, gamma),
-            "Those are the TD errors alone, GAE with lambda 0: add gamma lam A[t+1], from the last "
-            "step back.",
-        ),
-        (
-            lambda r, v, gamma, lam: _backwards(_deltas(r, v, gamma), lam),
-            "Your sum shrinks by lam a step: the later TD errors are discounted as well, so "
-            "multiply by gamma too.",
-        ),
-        (
-            lambda r, v, gamma, lam: _backwards(_deltas(r, v, gamma), gamma),
-            "That is the whole rest of the glimpse, GAE with lambda 1: your sum never uses lam.",
-        ),
-        (
-            lambda r, v, gamma, lam: _advantages(r, v, 1.0, gamma * lam),
-            "gamma is missing in the TD error: the next state's value is discounted.",
-        ),
-        (
-            lambda r, v, gamma, lam: -_advantages(r, v, gamma, lam),
-            "The sign is the wrong way round: delta is what you got, minus what you expected.",
-        ),
-        (
-            lambda r, v, gamma, lam: _advantages(r, torch.cat([v[:-1], 0 * v[-1:]]), gamma, lam),
-            "The last value is missing: the glimpse ends there, but the episode does not. Ask the "
-            "critic about the state after the last step.",
-        ),
-        (
-            lambda r, v, gamma, lam: _backwards(r - v[:-1], gamma * lam),
-            "The next state's value is missing in the TD error: add gamma values[1:].",
-        ),
-        (
-            lambda r, v, gamma, lam: _backwards(_deltas(r, v, gamma).flip(0), gamma * lam).flip(0),
-            "Your sum runs the wrong way: A[t] is made of the TD errors from t on, so start at the "
-            "last step and walk back.",
-        ),
-        (
-            _from_the_front,
-            "You walk from the front, where A[t+1] is not finished yet: start at the last step.",
-        ),
-        (
-            lambda r, v, gamma, lam: (1 - lam) * _advantages(r, v, gamma, lam),
-            "The factor 1 - lam belongs to the mix of n-step estimates: in the sum of TD errors it "
-            "has cancelled.",
-        ),
-    ],
+    example=_advantages.case([1.0, 0.0, 2.0], [4.0, 2.0, 6.0, 16.0], 0.5, 0.4),
+    edges=[_glimpse(np.random.default_rng(0), *edge) for edge in _EDGES],
+    draw=lambda rng: _glimpse(rng, rng.integers(3, 6), _axes(rng), *_rates(rng)),
+    mistakes=pairs(
+        _advantages.but(answer=lambda c: _backwards(c.deltas, c.factor) + c.values[:-1]),
+        "Those are the targets for the critic, A + V: take V away again.",
+        _advantages.but(answer=lambda c: c.deltas),
+        "Those are the TD errors alone, GAE with lambda 0: add gamma lam A[t+1].",
+        _advantages.but(factor=lambda c: c.lam),
+        "Your sum shrinks by lam alone: later TD errors are discounted by gamma as well.",
+        _advantages.but(factor=lambda c: c.gamma),
+        "That is the whole rest of the glimpse, GAE with lambda 1: your sum never uses lam.",
+        _advantages.but(deltas=lambda c: c.rewards + c.following - c.values[:-1]),
+        "gamma is missing in the TD error: the next state's value is discounted.",
+        _advantages.but(deltas=lambda c: c.rewards + c.lam * c.following - c.values[:-1]),
+        "gamma and lam are swapped: gamma alone discounts the next state's value.",
+        _advantages.then(answer=torch.neg),
+        "The sign is the wrong way round: delta is what you got, minus what you expected.",
+        _advantages.but(deltas=lambda c: c.rewards + c.gamma * c.values[:-1] - c.values[1:]),
+        "The two slices are swapped: values[1:] belongs to the next states.",
+        _advantages.then(values=without_the_last),
+        "The last value is missing: the glimpse ends there, but the episode does not.",
+        _advantages.then(following=torch.zeros_like),
+        "The next state's value is missing in the TD error: add gamma values[1:].",
+        _advantages.but(answer=lambda c: c.deltas + c.factor * c.following),
+        "You add the next value once more: add the next *advantage* to delta.",
+        _summed(lambda deltas, factor: _backwards(deltas.flip(0), factor).flip(0)),
+        "Your sum runs the wrong way: A[t] is made of the TD errors from t on, so walk back.",
+        _advantages.then(answer=lambda A: A.flip(0)),
+        "The order is reversed: you walk back from the last step, so turn the result round.",
+        _summed(_from_the_front),
+        "You walk from the front, where A[t+1] is not finished yet: start at the last step.",
+        _summed(_all_but_the_first),
+        "Your walk back stops before it has reached step 0.",
+        _summed(_by_powers),
+        "Powers of gamma lam become 0 or, with a minus, infinite: walk back from the last step.",
+        _advantages.but(answer=lambda c: (1 - c.lam) * _backwards(c.deltas, c.factor)),
+        "The factor 1 - lam belongs to the mix of n-step estimates: here it has cancelled.",
+    ),
 )
 
 
-def _valid(ended):
+def _shifted(ended):
+    """Valid rows: the row after an end resets."""
     return torch.cat([torch.ones_like(ended[:1]), ~ended[:-1]])
 
 
-def _mean_loss(log_probs, advantages, rows):
-    return -(advantages * log_probs)[rows].mean()
+_masked_loss = Formula(
+    "log_probs advantages terminated truncated",
+    ended=lambda c: c.terminated | c.truncated,
+    valid=lambda c: _shifted(c.ended),
+    each=lambda c: -c.advantages * c.log_probs,
+    loss=lambda c: c.each[c.valid].mean(),
+)
 
 
-def _masked_policy_loss(log_probs, advantages, terminated, truncated):
-    return _mean_loss(log_probs, advantages, _valid(terminated | truncated))
+def _mean_of_means(c):
+    return ((c.each * c.valid).sum(0) / c.valid.sum(0)).mean()
 
 
-def _added_flags(log_probs, advantages, terminated, truncated):
-    weights = torch.ones_like(log_probs)
-    weights[1:] -= terminated[:-1].float() + truncated[:-1].float()
-    return -(weights * advantages * log_probs).sum() / weights.sum()
-
-
-def _apart(rng, steps, envs):
+def _ends(rng, steps, axes):
     """Where an episode terminates, is truncated, or both: never in the row after, which resets."""
-    terminated = torch.zeros(steps, envs, dtype=torch.bool)
-    truncated = terminated.clone()
-    for column in range(envs):
+    terminated, truncated = torch.zeros(2, steps, int(np.prod(axes)), dtype=torch.bool)
+    for column in range(terminated.shape[1]):
         t = int(rng.integers(0, 2))
         while t < steps:
             kind = rng.integers(5)
             terminated[t, column] = bool(kind < 3)
             truncated[t, column] = bool(kind > 1)
             t += int(rng.integers(2, 5))
-    return terminated, truncated
+    return terminated.reshape(steps, *axes), truncated.reshape(steps, *axes)
 
 
-def _draw_batch(rng):
-    steps, envs = rng.integers(4, 8), rng.integers(2, 4)
-    terminated, truncated = _apart(rng, steps, envs)
-    return {
-        "log_probs": -numbers(rng, steps, envs, low=0.1, high=3),
-        "advantages": numbers(rng, steps, envs),
-        "terminated": terminated,
-        "truncated": truncated,
-    }
+def _batch(rng, steps, envs):
+    log_probs = -numbers(rng, steps, envs, low=0.1, high=3)
+    return _masked_loss.case(log_probs, numbers(rng, steps, envs), *_ends(rng, steps, [envs]))
 
 
 masked_policy_loss = Check(
     "4.2",
-    solution=_masked_policy_loss,
-    example={
-        "log_probs": -torch.tensor([[1.0, 1, 3], [2, 1, 1], [1, 2, 2], [3, 1, 2]]),
-        "advantages": torch.tensor([[1.0, 2, 1], [4, 0, 1], [2, -1, 3], [1, 5, 2]]),
-        "terminated": torch.tensor([[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]).bool(),
-        "truncated": torch.tensor([[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]]).bool(),
-    },
-    draw=_draw_batch,
-    mistakes=[
-        (
-            lambda p, a, terminated, truncated: -(a * p).mean(),
-            "That is the mean over all rows: leave out those that only reset.",
+    solution=_masked_loss,
+    slopes=["log_probs"],
+    example=_masked_loss.case(
+        [[-1.0, -1, -3], [-2, -1, -1], [-1, -2, -2], [-3, -1, -2]],
+        [[1.0, 2, 1], [4, 0, 1], [2, -1, 3], [1, 5, 2]],
+        torch.tensor([[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]).bool(),
+        torch.tensor([[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]]).bool(),
+    ),
+    edges=[
+        _masked_loss.case(
+            [[-1.0, -2.0], [-3.0, -1.0]],
+            [[2.0, 1.0], [1.0, 4.0]],
+            [[False, False], [True, False]],
+            [[False, True], [False, False]],
         ),
-        (
-            lambda p, a, terminated, truncated: _mean_loss(p, a, ~(terminated | truncated)),
-            "You leave out the last true step of each episode, the one in which the pole fell: the "
-            "reset is the row after it.",
-        ),
-        (
-            lambda p, a, terminated, truncated: _mean_loss(p, a, _valid(terminated)),
-            "You leave out the row after a terminated step alone: a truncated episode resets too.",
-        ),
-        (
-            lambda p, a, terminated, truncated: _mean_loss(p, a, _valid(truncated)),
-            "You leave out the row after a truncated step alone: a terminated episode resets too.",
-        ),
-        (
-            lambda p, a, terminated, truncated: -(a * p * _valid(terminated | truncated)).mean(),
-            "The sum is right, but you divide by the number of all rows: divide by the number of "
-            "real ones.",
-        ),
-        (
-            lambda *case: -_masked_policy_loss(*case),
-            "The sign is the wrong way round: an optimiser makes the loss small, so that a good "
-            "action's probability grows.",
-        ),
-        (
-            lambda p, a, terminated, truncated: -(a * p)[_valid(terminated | truncated)].sum(),
-            "That is the sum over the real rows: divide by their number.",
-        ),
-        (
-            lambda p, a, terminated, truncated: _mean_loss(p, a, ~_valid(terminated | truncated)),
-            "You kept the reset rows and left out the real ones: the mask is inside out.",
-        ),
-        (
-            lambda p, a, terminated, truncated: _mean_loss(
-                p, a, torch.cat([~(terminated | truncated)[1:], torch.ones_like(terminated[:1])])
-            ),
-            "You leave out the row before an end: the reset is the row after it.",
-        ),
-        (
-            lambda p, a, terminated, truncated: _mean_loss(p, a, _valid(terminated ^ truncated)),
-            "An episode can be terminated and truncated at once, when the pole falls as time is "
-            "up: join the flags with |.",
-        ),
-        (
-            _added_flags,
-            "An episode can be terminated and truncated at once, and then your weight is -1: join "
-            "the flags with |.",
-        ),
+        *(_batch(np.random.default_rng(0), *shape) for shape in [(1, 3), (3, 12), (12, 1)]),
     ],
+    draw=lambda rng: _batch(rng, rng.integers(4, 8), rng.integers(2, 4)),
+    mistakes=pairs(
+        _masked_loss.then(valid=torch.ones_like),
+        "That is the mean over all rows: leave out those that only reset.",
+        _masked_loss.but(valid=lambda c: ~c.ended),
+        "You leave out the last true step of each episode: the reset is the row after it.",
+        _masked_loss.but(valid=lambda c: _shifted(c.ended) & ~c.ended),
+        "The step that ends an episode is experience: only the row after it resets.",
+        _masked_loss.but(ended=lambda c: c.terminated),
+        "You leave out the row after a terminated step alone: a truncated episode resets too.",
+        _masked_loss.but(ended=lambda c: c.truncated),
+        "You leave out the row after a truncated step alone: a terminated episode resets too.",
+        _masked_loss.but(ended=lambda c: c.terminated & c.truncated),
+        "An episode ends if it is terminated *or* truncated: join the flags with |.",
+        _masked_loss.but(ended=lambda c: c.terminated ^ c.truncated),
+        "An episode can be terminated and truncated at once: join the flags with |.",
+        _masked_loss.but(loss=lambda c: (c.each * c.valid).mean()),
+        "The sum is right, but divide it by the number of real rows, not of all.",
+        _masked_loss.then(loss=torch.neg),
+        LOSS_SIGN,
+        _masked_loss.but(loss=lambda c: c.each[c.valid].sum()),
+        "That is the sum over the real rows: divide by their number.",
+        _masked_loss.but(loss=_mean_of_means),
+        "That is the mean of the columns' means: divide the whole sum by all real rows.",
+        _masked_loss.then(valid=torch.logical_not),
+        "You kept the reset rows and left out the real ones: the mask is inside out.",
+        _masked_loss.but(valid=lambda c: ~torch.roll(c.ended, -1, 0)),
+        "You leave out the row before an end: the reset is the row after it.",
+        _masked_loss.but(valid=lambda c: ~torch.roll(c.ended, 1, 0)),
+        "An end in the last row comes round to row 0 (torch.roll), which is always real.",
+        _masked_loss.but(valid=lambda c: c.ended.cumsum(0) == c.ended),
+        "You keep the first episode of each column alone: after the reset row another begins.",
+    ),
 )
 
 
-def _gae(rewards, values, gamma, lam, bootstrap, onward):
-    """GAE with a flag each for the next value and for the next advantage."""
-    return _backwards(rewards + gamma * bootstrap * values[1:] - values[:-1], gamma * lam * onward)
+_repaired_gae = Formula(
+    "rewards values terminated truncated gamma lam",
+    ended=lambda c: c.terminated | c.truncated,
+    bootstraps=lambda c: ~c.terminated,
+    goes_on=lambda c: ~c.ended,
+    deltas=lambda c: c.rewards + c.gamma * c.bootstraps * c.values[1:] - c.values[:-1],
+    answer=lambda c: _backwards(c.deltas, c.gamma * c.lam * c.goes_on),
+)
 
 
-def _repaired_gae(rewards, values, terminated, truncated, gamma, lam):
-    return _gae(rewards, values, gamma, lam, ~terminated, ~(terminated | truncated))
+def _flags(bootstraps, goes_on):
+    """GAE with other flags for the next value and the next advantage; None leaves one as it is."""
+    lines = {"bootstraps": bootstraps, "goes_on": goes_on}
+    return _repaired_gae.but(**{name: line for name, line in lines.items() if line})
 
 
-def _draw_ends(rng):
-    steps, envs = rng.integers(4, 8), rng.integers(1, 4)
-    terminated, truncated = _apart(rng, steps, envs)
-    return {
-        "rewards": numbers(rng, steps, envs),
-        "values": numbers(rng, steps + 1, envs),
-        "terminated": terminated,
-        "truncated": truncated,
-        "gamma": round(rng.uniform(0.3, 0.9), 1),
-        "lam": round(rng.uniform(0.2, 0.8), 1),
-    }
+def _always(c):
+    return torch.ones_like(c.ended)
+
+
+def _glimpse_with_ends(rng, steps, axes, gamma, lam):
+    rewards, values = numbers(rng, steps, *axes), numbers(rng, steps + 1, *axes)
+    return _repaired_gae.case(rewards, values, *_ends(rng, steps, axes), gamma, lam)
 
 
 repaired_gae = Check(
     "4.3",
     solution=_repaired_gae,
-    example={
-        "rewards": torch.tensor([1.0, 2.0, 0.0, 1.0, 3.0, 2.0, 1.0]),
-        "values": torch.tensor([2.0, 4.0, 6.0, 1.0, 5.0, 8.0, 3.0, 7.0]),
-        "terminated": torch.tensor([0, 0, 0, 1, 0, 1, 0]).bool(),
-        "truncated": torch.tensor([0, 1, 0, 0, 0, 1, 0]).bool(),
-        "gamma": 0.5,
-        "lam": 0.4,
-    },
-    draw=_draw_ends,
-    mistakes=[
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~(end | cut), ~(end | cut)),
-            "The bug is still there: a truncated episode would have gone on, so the value of the "
-            "state in which it was stopped counts.",
-        ),
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end, ~end),
-            "The next value is right now, but the sum runs on through a truncated step: the row "
-            "after it belongs to another episode, so the sum stops there too.",
-        ),
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~(end | cut), ~end),
-            "The two flags are swapped: the next value counts unless the episode terminated, the "
-            "next advantage unless it ended in either way.",
-        ),
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~cut, ~(end | cut)),
-            "You take terminated for truncated: it is the terminated step whose next value is 0.",
-        ),
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end | cut | end, ~(end | cut)),
-            "Now a terminated step bootstraps as well: nothing follows it, so its next value is 0.",
-        ),
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end, ~end | cut | end),
-            "Your sum never stops: after an end of either kind the next row belongs to another "
-            "episode.",
-        ),
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end, ~cut),
-            "Your sum runs on through a terminated step: it stops at an end of either kind.",
-        ),
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end | cut, ~(end | cut)),
-            "An episode can be terminated and truncated at once, when the pole falls as time is "
-            "up: nothing follows then either.",
-        ),
-        (
-            lambda r, v, end, cut, g, lam: _gae(r, v, g, lam, ~end, 1 - end.int() - cut.int()),
-            "An episode can be terminated and truncated at once, and then your factor is -1: join "
-            "the flags with |.",
-        ),
-    ],
+    example=_repaired_gae.case(
+        [1.0, 2.0, 0.0, 1.0, 3.0, 2.0, 1.0],
+        [2.0, 4.0, 6.0, 1.0, 5.0, 8.0, 3.0, 7.0],
+        torch.tensor([0, 0, 0, 1, 0, 1, 0]).bool(),
+        torch.tensor([0, 1, 0, 0, 0, 1, 0]).bool(),
+        0.5,
+        0.4,
+    ),
+    edges=[_glimpse_with_ends(np.random.default_rng(0), *edge) for edge in _EDGES],
+    draw=lambda rng: _glimpse_with_ends(rng, rng.integers(4, 8), _axes(rng), *_rates(rng)),
+    mistakes=pairs(
+        _flags(lambda c: ~c.ended, None),
+        "The bug is still there: a truncated episode would go on, so its next value counts.",
+        _flags(None, lambda c: ~c.terminated),
+        "Your sum runs on through a truncated step: the row after it is another episode's.",
+        _flags(lambda c: ~c.ended, lambda c: ~c.terminated),
+        "The two flags are swapped: the value needs terminated alone, the sum either end.",
+        _flags(lambda c: ~c.truncated, None),
+        "You take terminated for truncated: a terminated step's next value is 0.",
+        _flags(_always, _always),
+        "No end is looked at: cut the next value at terminated steps, the sum at either end.",
+        _flags(_always, None),
+        "A terminated step bootstraps as well: nothing follows it, so its next value is 0.",
+        _flags(None, _always),
+        "Your sum never stops: after an end of either kind another episode begins.",
+        _flags(None, lambda c: ~c.truncated),
+        "Your sum runs on through a terminated step: it stops at an end of either kind.",
+        _flags(None, lambda c: torch.cat([~c.ended[1:], ~c.ended[-1:]])),
+        "Your sum stops one row late: A[t + 1] is cut off by the flags of step t.",
+        _flags(lambda c: ~c.terminated | c.truncated, None),
+        "An episode can be terminated and truncated at once: then nothing follows either.",
+        _flags(None, lambda c: ~(c.terminated & c.truncated)),
+        "The sum stops at an end of either kind, not of both at once: join them with |.",
+        _flags(None, lambda c: 1 - c.terminated.int() - c.truncated.int()),
+        "An episode can be terminated and truncated at once: join the flags with |.",
+        _repaired_gae.then(values=without_the_last),
+        "The last value is 0 in your sum: the glimpse ends there, but the episode may not.",
+    ),
 )

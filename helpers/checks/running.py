@@ -10,11 +10,29 @@ import time
 
 from helpers.checks.words import plain
 
-# What torch says, and what a learner can do about it.
+PAST_THE_END = "An index is too large: they start at 0, so the last is the length minus 1."
+AFTER_THE_LAST = " If it is t + 1, no step follows the last one: count 0."
+NOT_FOUND = "The search came to its end and found nothing: it overlooks a case."
+# What Python and torch say, and what a learner can do about it.
 HINTS = {
-    "does not require grad": "Autograd only follows tensors made with requires_grad=True, and a "
-    "function that returns a loss leaves backward() to whoever trains with it.",
+    "does not require grad": "Autograd only follows tensors made with requires_grad=True, not their "
+    "copies by torch.tensor(), and a function that returns a loss leaves backward() to whoever "
+    "trains with it.",
+    "out of bounds": PAST_THE_END,
+    "index out of range": PAST_THE_END,
+    "math range error": "e to this power is too large a number: let the largest exponent be 0.",
+    "is ambiguous": "`if`, `not`, `and` and `or` need one truth value, and a tensor has many: "
+    "calculate with it as a mask, or use ~, & and |.",
+    "has no attribute 'backward'": "Only a tensor has: make one, with requires_grad=True, of what "
+    "you differentiate by.",
+    "must match the size of tensor": "Shapes are compared from the last axis on: x[..., None] adds "
+    "one there. Where two lengths differ by 1, look at your slices.",
     "backward through the graph a second time": "Build the graph anew before each backward().",
+    "torch.return_types": "max() and min() along an axis give values and where they are: take .values, "
+    "or use amax() and amin().",
+    "to be a boolean tensor": "Flags of 0 and 1 become a condition by == 1.",
+    "StopIteration": NOT_FOUND,
+    "not in list": NOT_FOUND,
     "in-place operation": "Make a new tensor where you now change one in place.",
     "call numpy() on Tensor that requires grad": "Stay within torch: gradients flow only there.",
 }
@@ -102,6 +120,11 @@ def is_stub(error, fn):
     return bare and bool(frames) and frames[-1][0].f_code is _code(fn)
 
 
+def mentions(fn, name):
+    """Whether fn's own code has this global or attribute."""
+    return name in getattr(_code(fn), "co_names", ())
+
+
 def describe(error, fn, names):
     """What the call of fn with arguments of these names raised: type, text, the learner's line."""
     text, frames = plain(_text(error), 160), _frames(error)
@@ -109,7 +132,9 @@ def describe(error, fn, names):
         given = f"{len(names)} argument{'s' * (len(names) > 1)} ({', '.join(names)})"
         return f"your function is called with {given}, but Python says: {text}."
     said = f"your function raised {type(error).__name__}" + (f' ("{text}")' if text else "")
-    hint = next((hint for part, hint in HINTS.items() if part in text), "")
+    hint = next((hint for part, hint in HINTS.items() if part in said), "")
+    if hint == PAST_THE_END and {"rewards", "gamma"} <= set(names):  # an exercise over time
+        hint += AFTER_THE_LAST
     return f"{said}{_where(frames, fn)}. {hint}".strip()
 
 

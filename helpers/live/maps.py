@@ -17,15 +17,12 @@ from helpers.loop import Progress
 class Cells(NamedTuple):
     """How the training of all cells stands: R rows, C columns, N agents a cell."""
 
+    fraction: float
     progress: Progress  # of each cell's first agent, row by row
     returns: torch.Tensor  # [R, C, N] mean return of recent training episodes
     goal: float
     framed: Callable  # () -> (row, column) of the framed cell, now
     name: Callable  # (row, column) -> its settings in words
-
-    @property
-    def fraction(self):
-        return self.progress.fraction
 
     @property
     def actor(self):
@@ -61,7 +58,7 @@ def map_panel(train, *, seed=0, goal=475, highest=500, **sliders):
         runs = [train(**settings, seed=each * seed + k) for k in range(each)]
         for items in zip(*runs):
             returns = torch.stack([item.recent_returns.view(shape) for item in items], 2)
-            yield Cells(items[0], returns, goal, lambda: cells.cursor, name)
+            yield Cells(items[0].fraction, items[0], returns, goal, lambda: cells.cursor, name)
 
     def name(row, column):
         values = number_text(up.places[row]), number_text(across.places[column])
