@@ -8,18 +8,11 @@ import pytest
 import torch
 from lesson_cells import Lesson, each_end, each_seed
 
-from helpers import exact
+from helpers import exact, live, plots
 from helpers.envs.support import view
-from helpers.live import Strip
-from helpers.live.chat import (
-    LOOK,
-    ON_AND_ON,
-    describe,
-    outcome,
-    price_sliders,
-    regions,
-    solve,
-)
+from helpers.envs.support_solution import ON_AND_ON, describe, outcome, regions, solve
+from helpers.live import Strip, guesses
+from helpers.live.chat import LOOK, price_sliders
 
 LESSON = Lesson(8)
 
@@ -413,6 +406,98 @@ def test_the_critics_picture(agents):
     picture.restart("second")
     assert len({empty, drawn, picture.png()}) == 3
     assert [label for _, label, _ in picture.rows()] == ["second", "first"]
+
+
+# --- predictions ---------------------------------------------------------------------------------
+
+
+def final_values(replies, belief=0.52):
+    """Stands for the training of section 3: what agents reached that saw this or that."""
+    spread = torch.linspace(-0.01, 0.01, 16)
+    means = {"belief": belief, "replies": replies, "count": 0.34, "last": 0.3}
+    return {sees: ([1], (mean + spread)[None]) for sees, mean in means.items()}
+
+
+REVEALED = {  # the cells from the one that asks to the one that reveals, and what comes out
+    "guess-clarity": (["first-answers"], "less often than now"),
+    "guess-share": (["customers", "share", "c-4e7749ea"], "0.80"),
+    "guess-second": (["no-question", "iterate"], "nothing"),
+    "guess-order": (["order"], "escalate, clarify, answer"),
+    "guess-seen": (["permutation-test", "verdict-seen"], "worse"),
+    "guess-time": (["rewards", "designs"], "about 8"),
+    "guess-dial": (["dial-policy", "best-dials"], "only in the vague one"),
+    "guess-error": (["critics", "errors"], "+0.2"),
+}
+
+
+@pytest.fixture
+def reveal(lesson, monkeypatch):
+    """Ask, guess this, run the cells, and say what is revealed."""
+    monkeypatch.setattr(guesses, "_asked", {})
+    monkeypatch.setattr(guesses, "display", lambda prediction: None)  # no page here
+
+    def reveal(asks, cells, guess, capsys, **given):
+        names = LESSON.run(asks, **lesson | given)
+        prediction = names[asks.replace("-", "_")]
+        prediction._guess.value = guess or next(
+            option for option in prediction.options if option != REVEALED[asks][1]
+        )
+        LESSON.run(*cells, **names)
+        return capsys.readouterr().out.splitlines()[-1].partition(" And it ")[2]
+
+    return reveal
+
+
+def test_all_predictions_are_looked_at():
+    asks = [cell.id for cell in LESSON.code() if "live.predict(" in cell.source]
+    assert asks == list(REVEALED)
+
+
+@pytest.mark.parametrize("asks", REVEALED)
+def test_what_comes_out_is_one_of_the_options(reveal, capsys, asks):
+    cells, answer = REVEALED[asks]
+    given = {"curves": final_values(replies=0.49)}
+    assert reveal(asks, cells, answer, capsys, **given) == "came out."
+    assert reveal(asks, cells, None, capsys, **given) == f"came out otherwise: {answer}."
+
+
+@pytest.mark.parametrize(
+    ("replies", "answer"), [(0.49, "worse"), (0.55, "better"), (0.52, "no difference shown")]
+)
+def test_what_agents_that_see_the_replies_may_turn_out_to_be(reveal, capsys, replies, answer):
+    cells, given = REVEALED["guess-seen"][0], {"curves": final_values(replies)}
+    assert reveal("guess-seen", cells, answer, capsys, **given) == "came out."
+
+
+@pytest.fixture
+def calibration(agents, monkeypatch, capsys):
+    """The figure of section 7, its alt text and what is printed, after these (how sure, came out)."""
+
+    def calibration(made):
+        monkeypatch.setattr(live, "predictions", lambda: made)
+        monkeypatch.setattr(plots, "show", lambda *shown: found.extend(shown))
+        found = []
+        LESSON.run("said", "your-calibration", "figure-calibration", **agents)
+        agents["plt"].close(found[0])
+        return *found, capsys.readouterr().out
+
+    return calibration
+
+
+def test_the_learners_own_calibration(calibration):
+    figure, alt, said = calibration([(0.6, True), (0.9, True), (None, True), (0.6, False)])
+    *points, _ = figure.axes[2].lines
+    assert np.allclose([point.get_xydata()[0] for point in points], [[0.6, 0.5], [0.9, 1.0]])
+    assert [text.get_text() for text in figure.axes[2].texts] == ["1 of 2", "1 of 1"]
+    assert alt.endswith("came out: 1 of 2 where you were 60% sure, 1 of 1 where you were 90% sure.")
+    assert said == "you said 70% in the mean, and 67% of your 3 came out\n"
+
+
+@pytest.mark.parametrize("made", [[], [(None, True)]])
+def test_who_did_not_say_how_sure_sees_the_critics_alone(calibration, made):
+    figure, alt, said = calibration(made)
+    assert (len(figure.axes), said) == (2, "") and "your own" not in alt
+    assert tuple(figure.get_size_inches()) == (8.8, 4.2)  # as it is stored
 
 
 # --- what agents do, with seeds that the lesson does not show ------------------------------------
