@@ -4,8 +4,9 @@
 
 Prints the minutes by section. A reader takes 200 words and 11 lines of code a minute and the minutes
 that each exercise states, stays 2 minutes with a small exact panel, 4 with one that trains (it has a
-learning rate), and half a minute each with a figure and a prediction. Folded answers are read; hints, solutions, the glossary and folded code are not. What a
-heading calls optional does not count, nor what comes under it.
+learning rate), and half a minute each with a figure and a prediction. Folded answers are read; hints,
+solutions, the glossary and folded code are not. What a heading calls optional does not count, nor what
+comes under it.
 """
 
 import re
