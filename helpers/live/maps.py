@@ -91,7 +91,7 @@ def map_panel(train, *, seed=0, goal=475, highest=500, **sliders):
     picture = Picture(cells, curve, widths=(1.5, 1), size=(9.2, 4.2))
     controls = {
         **sliders,
-        "each": choice("agents a cell", [1, 8]),
+        "each": choice("agents a cell", [1, 4]),  # more would not fit into a student's gigabyte
         "seed": seed_field(seed),
     }
     return LivePanel(train_cells, picture, look=look, pointers=sliders, **controls)
