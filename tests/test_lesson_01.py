@@ -13,8 +13,11 @@ import torch
 from lesson_cells import Lesson
 from PIL import Image
 
+from helpers.live import guesses
+
 LESSON = Lesson(1)
 TABLES = ("imports", "tables", "transitions", "rewards", "returns", "fisher")
+BOLD = ("imports", "returns", "03173229", "worth")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,50 @@ def test_the_round_numbers_of_the_coin_toss(lesson):
     assert np.allclose(slope(0, 0, 0.8), [-0.25, 0.3125])
     q = lesson["exact"].action_values(lesson["fisher"], lesson["policy"](torch.zeros(2)), 0.8)
     assert np.allclose(q, [[1, 0], [0, 2.5], [0, 0]])
+
+
+# --- the early panel: one boldness everywhere ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bold():
+    return LESSON.run(*BOLD, "boldness")
+
+
+def one_boldness(p):
+    """V(harbour) and its slope in p, by the story."""
+    x = math.log(p / (1 - p))
+    value = story(complex(x, 1e-30), complex(x, 1e-30), 0.8)
+    return value.real, value.imag / 1e-30 / (p * (1 - p))
+
+
+@pytest.mark.parametrize("p", [0.001, 0.2, 0.45, 0.5, 0.8, 0.999])
+def test_the_curve_of_boldness_and_its_slope(bold, p):
+    value, rise = one_boldness(p)
+    assert bold["boldness"](p).value == pytest.approx((p, value, rise), rel=1e-6)
+
+
+def test_boldness_costs_below_its_lowest_place_and_pays_above(bold):
+    assert one_boldness(0.455)[1] < 0 < one_boldness(0.465)[1]
+    said = {p: bold["boldness"](p).words().partition(": ")[2] for p in (0.0, 0.45, 0.47, 1.0)}
+    less, more = (f"a little bolder, she would earn {word}." for word in ("less", "more"))
+    assert said == {0.0: less, 0.45: less, 0.47: more, 1.0: "she cannot be bolder."}
+
+
+def test_the_slope_is_drawn_where_she_stands(bold):
+    picture = bold["slope_picture"]()
+    drawings = []
+    for p in (0.0, 0.5, 1.0):
+        picture.restart(f"P(sail) {p}")
+        picture.add(bold["boldness"](p))
+        drawings.append(drawn(picture))
+    _, tangent, dot = picture.parts
+    (x, y), (end,) = tangent.lines[0][0].get_data(), dot.lines[0][1].get_xydata()
+    assert np.allclose(end, [1, 5 / 3]) and np.allclose(np.diff(y) / np.diff(x), 46 / 9, rtol=1e-3)
+    assert all(abs(one - other).max() > 50 for one, other in itertools.pairwise(drawings))
+
+
+# --- lived days ----------------------------------------------------------------------------------
 
 
 def lived_gradient(theta, gamma, rng):
@@ -312,3 +359,42 @@ def test_the_map_belongs_to_gamma(lesson):
         picture.add(lesson["Place"](0.0, (0.0, 0.0), gamma, 0.5, 1.0))
         maps.append(drawn(picture))
     assert np.array_equal(maps[0], maps[2]) and not np.array_equal(maps[0], maps[1])
+
+
+# --- what comes out of the predictions -----------------------------------------------------------
+
+COIN = *TABLES, "f00d35df"
+CLIMB = *TABLES, "preferences", "closed-form", "two-ways", "place-and-map", "climb"
+REVEALED = {  # what comes before the question, what follows it, and what comes out
+    "guess-bold": (BOLD, ["bold-answer"], "falls, then rises"),
+    "guess-actions": (COIN, ["6fa311e3", "actions-answer"], "home / sail"),
+    "guess-agree": ([*CLIMB, "e0b0a3df"], ["c09a549f"], "1 and 2"),
+    "guess-end": (CLIMB, ["guess-fast", "7f3bb692", "climb-answer"], "mostly sails"),
+    "guess-fast": (CLIMB, ["guess-end", "7f3bb692", "climb-answer"], "lower"),
+    "guess-autumn": (
+        ["imports", "gardener", "true-slope", "dropped-slope"],
+        ["3fe536d0"],
+        "negative",
+    ),
+}
+
+
+@pytest.mark.parametrize("ask", REVEALED)
+def test_one_option_of_each_prediction_comes_out(ask, monkeypatch, capsys):
+    monkeypatch.setattr(guesses, "_asked", {})
+    monkeypatch.setattr(guesses, "display", lambda prediction: None)  # no page here
+    before, after, answer = REVEALED[ask]
+    names = LESSON.run(*before, ask)
+    prediction = names[ask.replace("-", "_")]
+    came_out = []
+    for option in prediction.options:
+        prediction._guess.value = option
+        LESSON.run(*after, **names)
+        came_out += [option] if prediction.right else []
+        assert f"You guessed: {option}. And it came out" in capsys.readouterr().out
+    assert came_out == [answer]
+
+
+def test_all_predictions_are_looked_at():
+    asked = [cell.id for cell in LESSON.code() if "live.predict(" in cell.source]
+    assert asked == list(REVEALED)
