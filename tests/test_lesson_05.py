@@ -4,13 +4,14 @@ import cmath
 import itertools
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from lesson_cells import Lesson, each_end
 
-from helpers import losses
+from helpers import live, losses
 from helpers.errors import SlipError
 
 LESSON = Lesson(5)
@@ -18,7 +19,8 @@ LESSON = Lesson(5)
 
 @pytest.fixture(scope="module")
 def bandit():
-    return LESSON.run("imports", "bandit", "soft-optimal", "ascend", "gaps", "learn", "surrogate")
+    cells = "guess-second", "bandit", "soft-optimal", "ascend", "gaps", "learn", "surrogate"
+    return LESSON.run("imports", *cells)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,25 @@ def test_the_entropys_gradient(logits):
     assert losses.entropy(p.log()).item() == pytest.approx(H)
     assert np.allclose(slope, -p * (p.log() + H), atol=1e-12)
     assert abs(sum(slope)) < 1e-12
+
+
+@each_end(first=(-8.0, 8.0), second=(-8.0, 8.0))
+def test_the_triangle_at_every_end_of_its_sliders(settings):
+    names = LESSON.run("imports", "triangle", "triangle-panel")
+    p, second, H, way = names["choose"](**settings).value
+    logits = [settings["first"], settings["second"], 0.0]
+    weights = np.exp(logits)
+    assert np.allclose(p, weights / weights.sum(), atol=1e-6)
+    assert H.item() == pytest.approx(entropy(logits).real, abs=1e-5)
+    (here,) = (names["places"] == second).nonzero()[:, 0]
+    assert way[here].item() == pytest.approx(H.item(), abs=1e-5)
+
+
+def test_the_surer_the_first_action_the_further_off_is_the_hill():
+    names = LESSON.run("imports", "triangle", "triangle-panel")
+    for first in (5.0, 6.0, 7.0):
+        top = names["choose"](first, 0.0).value[3].argmax()
+        assert names["places"][top].item() == pytest.approx(first, abs=0.2)
 
 
 # --- the three restaurants -----------------------------------------------------------------------
@@ -151,18 +172,6 @@ def test_sampled_surprise_is_no_bonus_and_as_a_reward_it_is(bandit):
     assert reward.std() < bonus.std() / 2
 
 
-def test_the_permutation_test_against_all_splits():
-    p_value = LESSON.run("imports", "permutation-test")["permutation_test"]
-    rng = np.random.default_rng(1)
-    for shift in (0, 1, 2):
-        a, b = rng.normal(0, 1, 5), rng.normal(shift, 1, 5)
-        both, gap = np.concatenate([a, b]), abs(a.mean() - b.mean())
-        splits = [list(chosen) for chosen in itertools.combinations(range(10), 5)]
-        gaps = [abs(both[s].mean() - np.delete(both, s).mean()) for s in splits]
-        exact = np.mean([g >= gap - 1e-12 for g in gaps])
-        assert p_value(a, b) == pytest.approx(exact, abs=0.02)
-
-
 # --- the street, walked once more ----------------------------------------------------------------
 
 
@@ -177,6 +186,27 @@ def walk(logits, gamma, tau=0.0):
         ahead = np.stack([worth[:8], worth[2:]], 1) - tau * log_p
         values[1:9] = (p * ahead).sum(1)
     return values
+
+
+def test_the_street_as_it_is_drawn(street):
+    names = LESSON.run("street-part", **street)
+    part, stage = (
+        names["Street"](names["walked"], xlabel="corner", yticks=[]),
+        next(street["climb"]()),
+    )
+    picture = live.Picture(part)
+    picture.add(stage)
+    assert picture.png()
+    right = 1 / (1 + math.e)
+    rng, visits = random.Random(0), np.zeros(10)
+    for _ in range(20_000):
+        corner, worth = 2, 1.0
+        while 0 < corner < 9:
+            visits[corner] += worth
+            corner, worth = corner + (1 if rng.random() < right else -1), 0.95 * worth
+    sizes = part._dots.get_sizes()
+    assert np.allclose(sizes / sizes.max(), visits[1:9] / visits.max(), atol=0.02)
+    assert np.allclose(part._arrows.U, 2 * right - 1) and not part._arrows.V.any()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.7, 0.95])
@@ -325,6 +355,55 @@ def test_without_a_discount_a_bonus_never_ends_and_says_so(street):
     assert last.recent_returns.isfinite().all()
     with pytest.raises(SlipError, match="never ends"):
         list(street["climb"](gamma=1.0, tau=0.05))
+
+
+# --- what comes out of the predictions -----------------------------------------------------------
+
+
+def answers(ask, *cells, **given):
+    """The options of the prediction asked in the first cell that come out in the others."""
+    names = LESSON.run("imports", ask, **given)
+    prediction = names[ask.replace("-", "_")]
+    for option in prediction.options:
+        prediction._guess.value = option
+        LESSON.run(*cells, **names)
+        if prediction.right:
+            yield option
+
+
+def walks(**settings):
+    """The lesson's climb, by this file's."""
+    for earned in climbed(**settings):
+        yield SimpleNamespace(recent_returns=torch.tensor([earned]))
+
+
+@pytest.mark.parametrize(
+    ("ask", "cells", "right"),
+    [
+        ("guess-corner", ["corner-thirds"], "from 4 to 6"),
+        ("guess-second", ["bandit", "soft-optimal"], "in 5 to 20 of 100 evenings"),
+        ("guess-climb", ["without-bonus"], "at the little restaurant"),
+        ("guess-large", ["with-bonus"], "less than without a bonus"),
+    ],
+)
+def test_what_comes_out_of_a_prediction(ask, cells, right):
+    assert [*answers(ask, *cells, climb=walks)] == [right]
+
+
+def test_what_comes_out_of_the_sampled_surprise(bandit):
+    given = {name: bandit[name] for name in ("soft", "r", "tau")}
+    assert [*answers("guess-sampled", "does-nothing", **given)] == ["nothing at all"]
+
+
+@pytest.mark.parametrize(
+    ("shift", "right"),
+    [(-50, "worse than without"), (0.1, "no difference shown"), (50, "better than without")],
+)
+def test_what_comes_out_on_cartpole(shift, right):
+    scores = np.random.default_rng(0).normal(0, 30, 48)
+    given = {"scores": {0.0: scores, 0.01: scores + shift}}
+    found = answers("guess-cartpole", "permutation-test", "cartpole-verdict", **given)
+    assert [*found] == [right]
 
 
 # --- CartPole: what the lesson says of it, with agents that it does not show ---------------------
