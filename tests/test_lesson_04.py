@@ -8,6 +8,7 @@ import itertools
 import math
 import random
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
 
 import gymnasium
@@ -18,8 +19,10 @@ from gymnasium.vector import AutoresetMode
 from lesson_cells import Lesson, each_seed
 
 from helpers import training
+from helpers.live import guesses
 from helpers.networks import Actor, Critic, make_optimiser
 from helpers.rollout import collect, make_envs
+from helpers.stats import permutation_test
 from helpers.training import CARTPOLE, a2c, a2c_update, evaluate
 
 LESSON = Lesson(4)
@@ -45,6 +48,91 @@ def run_cells(*ids):
             source = setup + source.replace("rewards, values,", "rewards[:3], values,")
         exec(source, names)
     return names
+
+
+# --- the doctor's bargain ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("months", "wrong"), [(1, 1.0), (12, 0.3), (60, 2.0), (120, 1.0)])
+def test_by_how_much_4000_doctors_are_off(months, wrong):
+    """Month by month: two good days on average, ten more or fewer by luck."""
+    rng, patients = np.random.default_rng(4), 120 // months
+    watched = rng.normal(2, 10, (4000, patients, months)).sum(2)
+    estimates = (watched + (120 - months) * (2 - wrong)).mean(1)
+    judge, luck, both = run_cells("imports", "bargain-off")["off"](months, wrong)
+    assert 240 - estimates.mean() == pytest.approx(judge, abs=4 * luck / 4000**0.5)
+    assert estimates.std() == pytest.approx(luck, rel=0.05)
+    assert ((estimates - 240) ** 2).mean() ** 0.5 == pytest.approx(both, rel=0.05)
+
+
+def test_the_more_the_judge_errs_the_longer_she_should_watch():
+    off, months = run_cells("imports", "bargain-off")["off"], np.arange(1, 121)
+    best = [months[off(months, wrong)[2].argmin()] for wrong in np.linspace(0, 2, 21)]
+    assert best[0] == 1 and best == sorted(best) and 60 < best[-1] < 120
+
+
+# --- what comes out of the predictions -----------------------------------------------------------
+
+BARGAIN = "imports", "bargain-off", "bargain-guess"
+MEASURED = *GRID, "walk", "measure"
+TRAP = "imports", "sixteen", "monte-carlo", "features", "lstd"
+STANDING_IN = """
+base = torch.full((32,), 400.0)
+without = {name: base + 9 * k for k, name in enumerate(eight)} | {"lr": base / 9}
+"""
+REVEALED = {  # what comes before the question, what follows it, and what comes out
+    "plan": (BARGAIN, ["bargain-came-out"], "2 x 60 months"),
+    "cut": (
+        ("imports", "leaner", "cuts-guess"),
+        ["cuts", "cuts-came-out"],
+        "8 steps of all 64",
+    ),
+    "right": ((*MEASURED, "four-guess"), ["four-answers"], "three"),
+    "data": (
+        (*MEASURED, "expected-gae", "bias-and-variance", "best-guess"),
+        ["best-lambda"],
+        "goes up",
+    ),
+    "shift": ((*TRAP, "trap-guess"), ["trap"], "by more than 40 %"),
+    "entry": (
+        ("imports", "settings", "defaults", "entry-guess"),
+        ["permutation-test", "table"],
+        "lr",
+    ),
+}
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    monkeypatch.setattr(guesses, "_asked", {})
+    monkeypatch.setattr(guesses, "display", lambda prediction: None)
+
+
+@pytest.mark.parametrize("name", REVEALED)
+def test_an_option_of_each_prediction_comes_out(name, no_page, capsys):
+    before, after, answer = REVEALED[name]
+    names = run_cells(*before)
+    if name == "entry":  # training all settings takes minutes
+        exec(STANDING_IN, names)
+    prediction = names[f"guess_{name}"]
+    prediction._guess.value = answer
+    LESSON.run(*after, **names)
+    assert prediction.right
+    *_, said = capsys.readouterr().out.splitlines()
+    assert said == f"You guessed: {answer}. And it came out."
+    other = next(option for option in prediction.options if option != answer)
+    prediction._guess.value = other
+    LESSON.run(*after, **names)
+    assert not prediction.right
+    *_, said = capsys.readouterr().out.splitlines()
+    assert said == f"You guessed: {other}. And it came out otherwise: {answer}."
+
+
+def test_cuts_that_scatter_alike_are_an_answer(no_page):
+    names = run_cells("imports", "cuts-guess")
+    names["guess_cut"]._guess.value = names["guess_cut"].options[-1]
+    LESSON.run("cuts-came-out", **names, scatter=[torch.tensor(x) for x in (0.1, 0.11, 0.12)])
+    assert names["guess_cut"].right
 
 
 # --- three steps, in fractions -------------------------------------------------------------------
@@ -425,28 +513,6 @@ def test_every_end_of_the_sliders_trains_on_2048_steps(envs, gamma, lr, lam):
     run.close()
 
 
-def p_value():
-    return run_cells("imports", "permutation-test")["p_value"]
-
-
-def test_the_permutation_test_on_known_cases():
-    a = torch.arange(8.0)
-    assert p_value()(a, a + 100) == pytest.approx(2 / math.comb(16, 8), abs=3e-4)
-    assert p_value()(a, a.clone()) == 1
-    far = torch.arange(16.0)
-    assert p_value()(far, far + 100) == 1 / 20_001  # no split at random comes near
-
-
-def test_the_permutation_test_against_random_shuffles():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(0, 1, 8), rng.normal(1, 1, 8)
-    pooled = np.concatenate([a, b])
-    shuffled = np.array([rng.permutation(pooled) for _ in range(20_000)])
-    gaps = abs(shuffled[:, :8].mean(1) - shuffled[:, 8:].mean(1))
-    share = (gaps >= abs(a.mean() - b.mean()) - 1e-9).mean()
-    assert p_value()(torch.tensor(a), torch.tensor(b)) == pytest.approx(share, abs=0.012)
-
-
 def test_the_three_verdicts():
     verdict = run_cells("imports", "permutation-test")["verdict"]
     assert [verdict(p, "worse") for p in (0.0, 0.019)] == ["worse"] * 2
@@ -533,6 +599,16 @@ def test_the_panels_collapsed_answers(seed):
     assert solved(seed, envs=8, rollout_steps=256) >= 15
 
 
+@each_seed("seed", [61, 62, 63, 64])
+def test_what_the_map_shows(seed):
+    names = run_cells("imports", "settings", "map-places")
+    lam, lr = np.meshgrid(names["LAMBDAS"], names["RATES"], indexing="ij")
+    *_, last = names["train_all"](list(lam.flat), list(lr.flat), seed)
+    returns = last.recent_returns.view(10, 10)
+    assert (returns[:3] >= 400).sum() <= 1 and returns[:3].mean() < 0.65 * returns[5:].mean()
+    assert returns[:, :2].max() < 150
+
+
 def short_scores(seed, name=None):
     """Returns of 32 agents after 100,000 steps, one entry left out: as the lesson's `score`."""
     change = {name: training.a2c.__kwdefaults__[name]} if name else {}
@@ -554,7 +630,7 @@ def test_what_each_entry_is_worth_at_half_the_length(seeds):
     """96 agents for each setting; and the three verdicts that 32 agents are enough for."""
     base = torch.stack([short_scores(seed) for seed in seeds])
     without = {n: torch.stack([short_scores(seed, n) for seed in seeds]) for n in EIGHT}
-    test = p_value()
+    test = partial(permutation_test, deals=20_000)
     sure = {name: 8 * test(base.flatten(), rest.flatten()) for name, rest in without.items()}
     gap = {name: (rest.mean() - base.mean()).item() for name, rest in without.items()}
     print(sure, gap)
