@@ -20,7 +20,7 @@ from helpers.errors import SlipError
 from helpers.live import Film, LivePanel, controls
 from helpers.live.film import _spoken
 from helpers.live.page import table
-from helpers.live.panel import FINE
+from helpers.live.panel import FINE, items_of
 from helpers.live.player import Player
 from helpers.live.taskbox import Reply, TaskBox
 
@@ -153,7 +153,7 @@ def last(panel):
     """The last item of a run with the panel's values, be it the end or where a SlipError stops it."""
     item = None
     with contextlib.suppress(SlipError):
-        for item in panel._train(**panel.values):
+        for item in items_of(panel._train(**panel.values)):
             pass
     return item
 
@@ -196,7 +196,7 @@ def shorten_all_runs(updates):
 
 def shortened(train, updates):
     def short(**values):
-        for item in itertools.islice(train(**values), updates):
+        for item in itertools.islice(items_of(train(**values)), updates):
             yield item
         yield item._replace(fraction=1.0)
 

@@ -166,7 +166,7 @@ class LivePanel:
         self._changed.notify_all()
 
     def _start(self, values):
-        run = _iterator(self._train(**values))
+        run = items_of(self._train(**values))
         self._aim()
         self._picture.restart(label(values, self._controls))
         self._show(0.0, "")
@@ -344,7 +344,7 @@ def _words(item):
     return item.words() if hasattr(item, "words") else ""
 
 
-def _iterator(run):
+def items_of(run):
     """The run that train returned, or of its only item."""
     try:
         return iter([run] if hasattr(run, "fraction") else run)

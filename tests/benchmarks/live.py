@@ -32,7 +32,7 @@ import nbformat
 
 from helpers.live import LivePanel
 from helpers.live.controls import Slider
-from helpers.live.panel import FINE
+from helpers.live.panel import FINE, items_of
 from helpers.training import evaluate
 
 OPTIONS = [
@@ -66,7 +66,7 @@ class Watched:
     def __init__(self, panel):
         self.panel, self.events, self.runs = panel, [], 0
         self.train, self._changed = panel._train, threading.Condition()
-        self._move = moves(panel)
+        self._move = itertools.cycle(places(panel))
         panel._train = self._start
         panel._image.observe(lambda change: self._note(self.runs, None), "value")
 
@@ -75,7 +75,7 @@ class Watched:
         return self._follow(self.runs, self.train(**values))
 
     def _follow(self, run, items):
-        for item in items:
+        for item in items_of(items):
             self._note(run, item)
             yield item
 
@@ -104,14 +104,14 @@ class Watched:
         return [event for event in self.events if event.run == run]
 
 
-def moves(panel):
-    """The two places between which the panel's first slider is moved, in turn, for ever."""
+def places(panel):
+    """The two places between which the panel's first slider that trains is moved; none without one."""
     for name, control in panel._controls.items():
-        if isinstance(control, Slider):
+        if isinstance(control, Slider) and name not in panel._pointers:
             here = control.places.index(control.value)
             there = control.places[here - 1 if here else 1]
-            return itertools.cycle([{name: there}, {name: control.value}])
-    raise ValueError(f"No slider among {', '.join(panel.values)}: nothing to move.")
+            return [{name: there}, {name: control.value}]
+    return []
 
 
 def measure_panel(panel, repetitions, every):
@@ -190,8 +190,8 @@ def note_panels():
 
 
 def measure_all(made, **options):
-    """Measure every panel of these that is open, print the results as JSON."""
-    panels = [panel for panel in made if not panel._closed]
+    """Measure every panel of these that is open and has a slider to move, print the results as JSON."""
+    panels = [panel for panel in made if not panel._closed and places(panel)]
     for panel in panels:  # one that trains would count as another's CPU
         panel.wait(LATE)
     results = {", ".join(p.values): measure_panel(p, **options) for p in panels}
