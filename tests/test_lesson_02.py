@@ -1,5 +1,8 @@
 """Lesson 02: each of its numbers by a second way that shares no code with the lesson's."""
 
+import ast
+import contextlib
+import io
 import itertools
 import math
 from fractions import Fraction
@@ -11,9 +14,12 @@ import torch
 from lesson_cells import Lesson, each_seed
 
 from helpers import exact, live, training
+from helpers.envs.corridor import short_corridor
 from helpers.envs.gridworld import grid
+from helpers.live import guesses
 
 LESSON = Lesson(2)
+STEPS = np.full((1000, 4, 2), 12)  # where a cell prints a table of any runs
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +27,122 @@ def corridor():
     return LESSON.run(
         "imports", "after", "play", "score", "learn-by-hand", "probability", "walk", "learn"
     )
+
+
+# --- the early panel, and the predictions --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def early():
+    names = LESSON.run("imports", "after", "play", "push", "teach")
+
+    def moved(p, episodes, lucks):
+        """p after each, and whether the mean return, by solving the chain, became higher."""
+        ends = [names["teach"](p, episodes, luck).value[1] for luck in lucks]
+        better = [exact_mean_return(end) > exact_mean_return(p) for end in ends]
+        return np.array(ends), np.array(better)
+
+    return SimpleNamespace(moved=moved, **names)
+
+
+def exact_mean_return(p):
+    logits = torch.tensor([0.0, math.log(p / (1 - p))], dtype=torch.float64)
+    return exact.state_values(short_corridor(), logits.softmax(0).expand(4, 2), 1.0)[0].item()
+
+
+def test_the_curve_is_the_corridors(early):
+    for p in (0.1, 0.5, 0.9):
+        assert early.mean_return(p) == pytest.approx(exact_mean_return(p))
+
+
+def test_the_panel_begins_with_the_lucky_episode(early):
+    (luck,) = [control.args[1].value for control in calls("early-panel", "luck")]
+    assert early.teach(0.5, 1, luck).said.startswith("RLR: p goes from 0.5 to 0.480")
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
+def test_a_thousand_episodes_climb(early, p):
+    for lucks in (range(0, 100, 4), range(1000, 1016)):
+        ends, better = early.moved(p, 1000, lucks)
+        assert better.mean() > 0.95 and ((ends > p) == (p < 0.586)).mean() > 0.95
+
+
+def test_one_episode_goes_either_way_and_long_ones_furthest(early):
+    for lucks in (range(100), range(1000, 1400)):
+        ends, better = early.moved(0.5, 1, lucks)
+        steps = [len(early.play(0.5, np.random.default_rng(luck))) for luck in lucks]
+        assert 0.4 < (ends > 0.5).mean() < 0.65 and 0.15 < better.mean() < 0.35
+        assert np.corrcoef(steps, abs(ends - 0.5))[0, 1] > 0.5
+
+
+def test_near_the_best_there_is_nowhere_to_climb_to(early):
+    _, better = early.moved(2 - 2**0.5, 1000, range(32))
+    assert better.mean() < 0.1
+
+
+def calls(cell, keyword):
+    """The calls that this cell hands over under this keyword, as nodes of its syntax tree."""
+    keywords = [
+        k for k in ast.walk(ast.parse(LESSON.cells[cell].source)) if isinstance(k, ast.keyword)
+    ]
+    return [k.value for k in keywords if k.arg == keyword]
+
+
+def steps_that_arrive(after):
+    """A stand-in for `learn`: runs that are at 12 steps from this episode on."""
+
+    def learn(alphas, betas, **_):
+        steps = np.where(np.arange(1000) < after, 50, 12)
+        return np.tile(steps[:, None, None], (1, 1, 100)), None
+
+    return learn
+
+
+def groups(shift):
+    spread = np.linspace(-1, 1, 32)
+    return {"final_with": 300 + spread + shift, "final_without": 300 + spread}
+
+
+THIRD = ("report", "smooth", "how-long")
+PREDICTIONS = [  # name, cells that the last one needs, names handed in, the right answer
+    ("lucky", ("push", "lucky-push"), {}, "down"),
+    ("runaway", ("after", "probability", "walk", "one-episode"), {}, "only with theta moving"),
+    ("best", ("bandit", "variance", "best-baseline"), {}, "above V"),
+    *[
+        ("third", (*THIRD, "one-theta"), {"learn": steps_that_arrive(n)}, right)
+        for n, right in [(90, "about 100"), (350, "about 350"), (690, "about 700")]
+    ],
+    ("third", (*THIRD, "one-theta"), {"learn": steps_that_arrive(1000)}, "more than 1000"),
+    *[
+        ("baseline", ("cartpole-verdict",), groups(shift), right)
+        for shift, right in [
+            (9, "with the baseline"),
+            (0, "no difference shown"),
+            (-9, "without the baseline"),
+        ]
+    ],
+]
+
+
+@pytest.mark.parametrize(("name", "cells", "given", "right"), PREDICTIONS)
+def test_what_came_out_is_one_of_the_options(monkeypatch, name, cells, given, right):
+    monkeypatch.setattr(guesses, "_asked", {})
+    *before, experiment = cells
+    names = LESSON.run("imports", f"guess-{name}", steps=STEPS, names=4 * ["any"], **given)
+    names = LESSON.run(*before, **names)
+    prediction = names[f"guess_{name}"]
+    for option in prediction.options:
+        prediction._guess.value = option
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(LESSON.cells[experiment].source, dict(names))
+        out = "it came out" if option == right else f"it came out otherwise: {right}"
+        assert printed.getvalue().splitlines()[-1] == f"You guessed: {option}. And {out}."
+    assert right in prediction.options
+
+
+def test_each_prediction_is_tried():
+    asked = {name for name in LESSON.cells if name.startswith("guess-")}
+    assert asked == {f"guess-{name}" for name, *_ in PREDICTIONS}
 
 
 # --- the corridor --------------------------------------------------------------------------------

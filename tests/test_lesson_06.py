@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 import time
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 import numpy as np
@@ -11,12 +12,15 @@ import pytest
 import torch
 from lesson_cells import Lesson, each_end, each_seed
 
-from helpers import checks, losses, networks
+from helpers import checks, live, losses, networks
 from helpers.envs import tool_tasks
 from helpers.envs.tool_tasks import COSTS, NAMES, PERSON, task_set
 from helpers.errors import SlipError
+from helpers.live import guesses
 from helpers.live.taskbox import SHOWN, TaskBox
+from helpers.loop import Learner
 from helpers.networks import Actor
+from helpers.stats import permutation_test
 from helpers.tools import TOOLS
 
 LESSON = Lesson(6)
@@ -39,7 +43,7 @@ def lesson(*starts, **more):
         "ambiguous": np.char.endswith(held_out.kinds, "?"),
         **more,
     }
-    starts = (*AGENT, "PLAIN =", "SETTINGS =", *starts)
+    starts = (*AGENT, "import copy", "SETTINGS =", *starts)
     return LESSON.run(
         "import matplotlib.pyplot", "NAMES, COSTS =", "def outcome_losses", *starts, **names
     )
@@ -173,6 +177,153 @@ def test_a_try_is_worth_what_its_two_calls_are(gamma):
     two = play_in_order(tasks.meanings[n], tasks.right[n], [0, PERSON], gamma)
     assert checks.worth_of_a_try.solution(0.5, 0.02, 0.5, gamma) == pytest.approx(two)
     assert (two > 0.5) == (gamma > 0.28)
+
+
+# --- the early panel, and the predictions ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def early():
+    tasks = task_set(held_out=True)
+    names = {"held_out": tasks, "R": tool_tasks.expected_rewards(tasks), "NAMES": NAMES, "np": np}
+    without_panel = SimpleNamespace(**{**vars(live), "LivePanel": lambda *_, **__: None})
+    return LESSON.run("early-picture", "early-panel", **names, live=without_panel)
+
+
+@pytest.mark.parametrize("price", [0.0, 0.03, 0.5, 0.57, 1.0, 1.2])
+def test_the_early_panel_shows_the_environments_own_rewards(early, price):
+    costs = tool_tasks.costs_with(price)
+    rewards = tool_tasks.expected_rewards(early["held_out"], costs).round(9)
+    asked = (rewards[:, PERSON] > rewards[:, :PERSON].max(1)).mean()
+    picture = early["price_picture"]()
+    for request, n in early["examples"].items():
+        item = early["weigh"](price, request)
+        earned, where = item.value
+        assert earned == pytest.approx(rewards[n]) and where == (price, asked)
+        best = [name for name, earns in zip(NAMES, rewards[n]) if earns == rewards[n].max()]
+        assert re.match(rf"Best here: ({'|'.join(best)}), {earned.max():.2f}", item.said)
+        assert f"For {asked:.0%} of all requests: the person" in item.said
+        before = picture.png()
+        picture.add(item)
+        assert picture.png() != before
+
+
+def test_what_the_early_steps_say(early):
+    shares = [early["colleague_best"](price) for price in (0.01, 0.05, 0.56, 0.58, 1.13)]
+    assert shares[0] == 1 and shares[-1] == 0
+    assert shares[1] - shares[2] < 0.01 < 0.05 < shares[2] - shares[3]
+
+
+@pytest.fixture
+def revealed(monkeypatch):
+    """Ask one of the lesson's predictions, guess its first option, run the cell that reveals: the
+    options, and what came out."""
+    monkeypatch.setattr(guesses, "_asked", {})
+    monkeypatch.setattr(guesses, "display", lambda prediction: None)
+
+    def revealed(question, reveal, **names):
+        names = LESSON.run(question, **{**names, "live": live})
+        (prediction,) = guesses._asked.values()
+        prediction._guess.value = prediction.options[0]
+        answers = []
+        told = prediction.reveal
+        prediction.reveal = lambda answer: answers.append(answer) or told(answer)
+        LESSON.run(reveal, **names)
+        assert answers[0] in prediction.options
+        assert prediction.right == (answers[0] == prediction.options[0])
+        return prediction.options, answers[0]
+
+    return revealed
+
+
+def test_the_colleague_at_a_fifth_of_the_price(revealed, early, capsys):
+    options, answer = revealed("early-question", "early-steps", **early)
+    assert answer == options[0] == "about 30%"
+    assert capsys.readouterr().out.endswith("You guessed: about 30%. And it came out.\n")
+
+
+@pytest.mark.parametrize(
+    ("favourite", "answer"),
+    [
+        (lambda best: best, "to read the requests"),
+        (lambda best: best * 0 + PERSON, "to ask the colleague"),
+        (lambda best: best * 0, "to do without the colleague"),
+        (lambda best: torch.arange(len(best)) % 6, "nothing yet"),
+    ],
+)
+def test_what_a_day_has_taught(revealed, favourite, answer):
+    held_out = task_set(held_out=True)
+    best = torch.from_numpy(tool_tasks.expected_rewards(held_out).argmax(1))
+    slow = SimpleNamespace(actor=lambda X: torch.eye(6)[favourite(best)])
+    names = {"slow": slow, "best": best, "X": None}
+    assert revealed("slow-day-question", "slow-day-reveal", **names)[1] == answer
+
+
+@pytest.mark.parametrize("earned", [0.3, 0.5, 0.63, 0.68, 0.7, 0.72, 0.8])
+def test_rewards_for_a_label(revealed, earned):
+    labels = [30, 100, 300, 1000, 3000]
+    means = [printed(rf" {count} labels: earned (.*),") for count in labels]
+    names = {"LABELS": labels, "labelled": np.array(means)[:, None, None], "np": np}
+    names |= {"ours": np.array([earned]), "requests": [20_000]}
+    _, answer = revealed("label-question", "tools-051", **names)
+    rewards = 20_000 / np.exp(np.interp(earned, means, np.log(labels)))
+    number = float(answer.removeprefix("about "))
+    assert number / 10**0.5 <= rewards <= number * 10**0.5
+
+
+def test_from_which_gamma_on_a_try_pays(revealed):
+    tasks = task_set(held_out=True)
+    names = {"np": np, "NAMES": NAMES, "COSTS": COSTS, "held_out": tasks}
+    names |= {"n": tasks.kinds.index("date or sum?"), "worth": checks.worth_of_a_try.solution}
+    names = LESSON.run("def best_way", **names)
+    options, answer = revealed("calendar-question", "calendar-reveal", **names)
+    assert answer == options[0] == "from a smaller one than before"
+    for start, option in zip((0.1, 0.28, 0.5), options):  # however the best order came out
+        names["best_way"] = lambda _, __, gamma, start=start: (0, 0 if gamma >= start else PERSON)
+        assert revealed("calendar-question", "calendar-reveal", **names)[1] == option
+
+
+@pytest.mark.parametrize(
+    ("patient", "hurry", "answer"),
+    [
+        (0.0, 0.0, "from neither"),
+        (1.0, 0.0, "only from the patient one"),
+        (0.0, 1.0, "only from the one in a hurry"),
+        (1.0, -1.0, "from both"),
+    ],
+)
+def test_whom_the_third_group_resembles(revealed, patient, hurry, answer):
+    luck = np.random.default_rng(0).normal(0, 0.1, (3, 16))
+    luck -= luck.mean(1, keepdims=True)
+    names = dict(zip(("patient", "hurry", "asleep"), luck + np.array([[patient], [hurry], [0]])))
+    names["permutation_test"] = permutation_test
+    assert revealed("groups-question", "groups-reveal", **names)[1] == answer
+
+
+@pytest.mark.parametrize(
+    ("reward", "right", "answer"),
+    [
+        (1, 1, "both rise"),
+        (1, -1, "reward up, right answers down"),
+        (-1, 1, "reward down, right answers up"),
+        (-1, -1, "both fall"),
+    ],
+)
+def test_what_the_wrong_pay_did(revealed, reward, right, answer):
+    time = np.tile(np.arange(60.0), (8, 1))
+    names = {"curves": {"measured": reward * time, "right": right * time}}
+    assert revealed("pay-question", "pay-reveal", **names)[1] == answer
+
+
+def test_each_prediction_is_asked_before_its_experiment_and_revealed_after_it():
+    order = [cell.id for cell in LESSON.code()]
+    source = {cell.id: cell.source for cell in LESSON.code()}
+    asked = {re.match(r"\w+", source[id])[0]: id for id in order if "live.predict(" in source[id]}
+    assert 3 <= len(asked) <= 6 and source[order[-1]] == "live.score()"
+    for name, question in asked.items():
+        (reveal,) = [id for id in order if f"{name}.reveal(" in source[id]]
+        assert order.index(reveal) > order.index(question) + 1
+        assert "reveal(" in source[reveal].splitlines()[-1]
 
 
 # --- the task box --------------------------------------------------------------------------------
@@ -329,7 +480,6 @@ def full():
         "def serve",
         "class ToolUse",
         "def train(",
-        "def permutation_test",
     )
 
 
@@ -445,7 +595,7 @@ def test_the_three_groups_on_sixteen_other_agents(full, seed):
     returns = {name: group[0] for name, group in groups.items()}
     patient, others = returns["patient"], ("in a hurry", "critic asleep")
     for other in others:
-        assert full["permutation_test"](patient, returns[other]) < 0.01
+        assert permutation_test(patient, returns[other]) < 0.01
         assert groups["patient"][1].mean() < 0.2 < 0.4 < groups[other][1].mean()
     hurry, asleep = (returns[other].mean() for other in others)
     assert patient.mean() > max(hurry, asleep) + 0.02
@@ -473,12 +623,12 @@ def test_the_classic_agent_falls_for_the_person_on_other_seeds(first):
 
 @each_seed("start", [3, 4, 5])
 def test_the_wrong_pay_on_other_agents(start):
-    names = lesson("def gamma_matters", "UPDATE =", "def learn(pay")
+    names = lesson("UPDATE =", "def learn(pay")
     options = {"hidden": (), "agents": 8, "generator": torch.Generator().manual_seed(start)}
     actor, critic = networks.Actor(512, 6, **options), networks.Critic(512, **options)
-    optimiser = networks.make_optimiser(actor, critic, lr=0.1)
-    *_, honest = names["learn"]("right", actor, critic, optimiser, seed=start)
-    *_, hacked = names["learn"]("answered", actor, critic, optimiser, seed=start)
+    learner = Learner(actor, critic, networks.make_optimiser(actor, critic, lr=0.1))
+    *_, honest = names["learn"]("right", learner, seed=start)
+    *_, hacked = names["learn"]("answered", learner, seed=start)
     tasks = names["held_out"]
     measured = tasks.answered * 1.1 - 0.1 - COSTS
     score = lambda policy, table: (policy * table).sum(-1).mean(-1)  # noqa: E731
