@@ -10,9 +10,8 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
-from ipywidgets import IntSlider
 
-from helpers.live import LivePanel
+from helpers.live import LivePanel, Slider
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests/benchmarks"
@@ -72,7 +71,8 @@ def test_lesson_03_still_has_the_agent_that_is_compared(load):
 
 def test_nothing_else_trains_while_a_panel_is_measured(load, monkeypatch):
     monkeypatch.delenv("COURSE_FOREGROUND")
-    nothing = SimpleNamespace(restart=str, add=str, png=bytes, rows=lambda: [("", "", "")])
+    nothing = SimpleNamespace(restart=str, add=str, rows=lambda: [("", "", "")])
+    nothing.width, nothing.png = 1, lambda scale=1: b""
 
     def train(place):
         for fraction in (0.0, 1.0):
@@ -82,7 +82,9 @@ def test_nothing_else_trains_while_a_panel_is_measured(load, monkeypatch):
     benchmark, measured, at_work = load("live"), [], []
     monkeypatch.setattr(LivePanel, "__init__", LivePanel.__init__)  # is put back afterwards
     made = benchmark.note_panels()
-    panels = [LivePanel(train, nothing, place=IntSlider(place)) for place in range(4)]
+    panels = [
+        LivePanel(train, nothing, place=Slider("place", place, range(4))) for place in range(4)
+    ]
     panels.pop().close()
 
     def measure_panel(panel, **_):

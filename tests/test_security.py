@@ -165,13 +165,15 @@ def training(typed):
 
 
 class Picture:
-    def restart(self, label):
-        self.label = label
+    width = 1
+
+    def restart(self, settings):
+        self.label = ", ".join(settings)
 
     def rows(self):
         return [("-", self.label, "")] if hasattr(self, "label") else []
 
-    def png(self):
+    def png(self, scale=1):
         return b""
 
 
