@@ -21,7 +21,7 @@ MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 @pytest.fixture(scope="module")
 def training():
     return LESSON.run(
-        "import matplotlib.pyplot", "V_blind =", "CELLS =", "PLAIN =", "def judge", "def train"
+        "import matplotlib.pyplot", "V_blind =", "CELLS =", "cell-082", "def judge", "def train"
     )
 
 
@@ -98,6 +98,24 @@ def test_the_spreads_of_both_estimates():
             deltas.append(r + 0.99 * BLIND[after] - BLIND[cell])
     assert np.std(luck) == pytest.approx(0.551, abs=0.03)
     assert np.std(deltas) == pytest.approx(0.091, abs=0.006)
+
+
+# --- the friend ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [0.0, 0.35, 1.0])
+@pytest.mark.parametrize(("game", "paid"), [("lost", 0), ("won", 1)])
+def test_what_the_friend_says_of_a_position_only_moves_praise(said, game, paid):
+    watch = LESSON.run("import matplotlib.pyplot", "friend-game")["watch_game"]
+    shown, deltas = (x.tolist() for x in watch(said, game).value)
+    usual = watch(0.5, "lost").value[1].tolist()
+    assert shown[3] == said and shown[:3] + shown[4:] == [0.5, 0.6, 0.6, 0.4, 0.3]
+    for n in range(6):
+        after = paid if n == 5 else shown[n + 1]  # at the end there is nothing to guess any more
+        assert deltas[n] == pytest.approx(after - shown[n])
+    changes = [deltas[n] - usual[n] for n in range(6)]
+    assert changes == pytest.approx([0, 0, said - 0.5, 0.5 - said, 0, paid])
+    assert watch(said, game).words().endswith(f"add up to {paid - 0.5:+.2f}.")
 
 
 # --- the four flaws ------------------------------------------------------------------------------
@@ -312,7 +330,7 @@ def test_the_classic_critic_is_too_low_and_then_right():
 
 @pytest.mark.hardening
 def test_shared_or_separate_on_other_seeds():
-    lesson = LESSON.run("import matplotlib.pyplot", "def mean_returns", "def permutation_test")
+    lesson = LESSON.run("import matplotlib.pyplot", "def mean_returns", "import permutation_test")
     source = LESSON.cell("def mean_returns").source
     exec(source.replace("seed=2026", "seed=100"), lesson)
     returns, compare = lesson["mean_returns"], lesson["permutation_test"]
@@ -332,7 +350,7 @@ def test_shared_or_separate_on_other_seeds():
 
 @pytest.mark.hardening
 def test_with_its_own_settings_a_shared_body_is_as_good():
-    lesson = LESSON.run("import matplotlib.pyplot", "def mean_returns", "def permutation_test")
+    lesson = LESSON.run("import matplotlib.pyplot", "def mean_returns", "import permutation_test")
     source = LESSON.cell("def mean_returns").source
     returns = {"separate": [], "shared": [], "tuned": []}
     for seed in (100, 200, 300):
@@ -347,13 +365,62 @@ def test_with_its_own_settings_a_shared_body_is_as_good():
     assert compare(*(np.concatenate(returns[side]) for side in ("separate", "tuned"))) > 0.05
 
 
-def test_the_permutation_test():
-    test = LESSON.run("import matplotlib.pyplot", "def permutation_test")["permutation_test"]
-    a, b = np.array([1.0, 2, 3, 4]), np.array([5.0, 6, 7, 8])
-    deals = list(itertools.combinations(np.concatenate([a, b]), 4))
-    extreme = sum(abs(sum(deal) / 4 - (36 - sum(deal)) / 4) >= 4 for deal in deals)
-    assert test(a, b) == pytest.approx(extreme / len(deals), abs=0.005)
-    assert test(a, a + 1e-9) > 0.5
+# --- predictions ---------------------------------------------------------------------------------
+
+GRID = "import matplotlib.pyplot", "V_blind ="
+REVEALED = {  # the cells that lead from the question to the answer, the last one reveals it
+    "friend": (["friend-game", "friend-reveal"], "2"),
+    "flattered": (["def gradient_with", "true_gradient =", "cell-020"], "3"),
+    "spread": (["def blind_walks", "deltas =", "to_go[t] =", "cell-027"], "4 to 8"),
+    "limit": (["import gymnasium", "def balance", "def one_number", "cell-053"], "50"),
+}
+
+
+def answers(name, *cells, **given):
+    """The options that come out as right, each being guessed in turn."""
+    names = LESSON.run(*GRID, f"guess-{name}", **given)
+    prediction, right = names[f"guess_{name}"], []
+    names = LESSON.run(*cells[:-1], **names)
+    for option in prediction.options:
+        prediction._guess.value = option
+        LESSON.run(cells[-1], **names)
+        right += [option] if prediction.right else []
+    prediction.close()
+    return right
+
+
+@pytest.mark.parametrize("name", REVEALED)
+def test_what_comes_out_of_a_prediction(name):
+    cells, right = REVEALED[name]
+    assert answers(name, *cells) == [right]
+
+
+@pytest.mark.parametrize(
+    ("fall", "right"),
+    [(0.0, "less than 0.05"), (0.1, "0.05 to 0.2"), (0.3, "0.2 to 0.5"), (1.4, "more than 0.5")],
+)
+def test_what_comes_out_of_the_fall(fall, right):
+    mean = torch.tensor([-0.1, 0.4, 0.7, 0.7 - fall, 0.75, 0.86])
+    assert answers("fall", "fall-reveal", values=mean[:, None].expand(6, 8)) == [right]
+
+
+@pytest.mark.parametrize(
+    ("arrived", "share", "right"),
+    [
+        (0, 0.42, "nothing, as good as blind"),
+        (1, 0.85, "something, but not the way"),
+        (15, 1.0, "the way, only more slowly"),
+    ],
+)
+def test_what_comes_out_of_a_silent_critic(arrived, share, right):
+    found = {"critic's rate 0": (arrived, torch.tensor(share))}
+    assert answers("silent", "silent-reveal", found=found) == [right]
+
+
+def test_each_prediction_is_tested():
+    asked = [name for name in LESSON.cells if name.startswith("guess-")]
+    assert asked == [f"guess-{name}" for name in (*REVEALED, "fall", "silent")]
+    assert LESSON.cell("score").source == "live.score()"
 
 
 def test_the_timing_is_not_stored():

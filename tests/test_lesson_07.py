@@ -33,26 +33,25 @@ USUAL = {"gamma": 0.99, "entropy_coef": 0.01}
 def lesson():
     return LESSON.run(
         "import matplotlib.pyplot",
+        "def best(",
+        "wetter",
         "def agent_loss",
         "from helpers.returns import gae",
         "def total_loss",
         "def four_moves",
         "def slip_row",
         "your_world = ",
-        "RIGHT = 1",
         "world = trap_grid()",
-        "def best(",
-        "FORK, UP = 5, 0",
         "def newborn",
         "def judge",
         "def learn",
         "def your_update",
         "def train",
         "def trapped",
-        "def rollouts_of",
+        "SETTINGS = {",
         "def compete",
         "def curves_of",
-        "def permutation_test",
+        "import permutation_test, ranks",
     )
 
 
@@ -86,7 +85,22 @@ def test_the_arrows_of_the_best_policy():
     assert way[0, 1] == UP and way[1, 1] == 3 and way[2, 1] == UP  # up, back, against the wall
     dry = best_q(-1.0, 0.99, slip=0.0)
     assert all(max(MOVES, key=lambda a, x=x: dry[(x, 1), a]) == RIGHT for x in range(4))
-    assert LESSON.said("solved = {").split()[3::4] == ["0.9019801", "0.7710515"]
+
+
+def test_the_panel_of_the_two_ways(lesson):
+    first, last = re.findall(r"\d\.\d\d", LESSON.said("slip-reveal"))
+    assert (first, last) == ("0.09", "0.31")
+    for slip in (0.0, 0.08, 0.09, 0.2, 0.31, 0.32, 0.5):
+        q, item = best_q(-1.0, 0.99, slip), lesson["wetter"](slip)
+        V, policy, at_fork = item.value
+        assert at_fork == pytest.approx([q[FORK, RIGHT], q[FORK, UP]], abs=1e-6)
+        assert V[0] == pytest.approx(max(q[(0, 0), a] for a in MOVES), abs=1e-6)
+        assert all(
+            policy[5 * y + x].argmax() == max(MOVES, key=lambda a: q[(x, y), a])
+            for x, y in [(2, 1), (4, 2)]
+        )
+        way = "long" if float(first) <= slip <= float(last) else "short"
+        assert item.words() == f"Best: the {way} way. V*(start) {V[0]:.3f}."
 
 
 def test_the_wall_of_the_last_section():
@@ -102,22 +116,21 @@ def test_the_wall_of_the_last_section():
 
 
 def recorded(lesson, agents):
-    """A fresh pair of networks and what it did in its first forty steps."""
-    pair = lesson["newborn"](agents, 4, 0.03)
+    """A newborn Learner and what it did in its first forty steps."""
+    learner, generator = lesson["newborn"](agents, 4, 0.03)
     envs = make_envs("TrapGridWorld-v0", agents * 8)
-    return pair, next(collect(envs, pair[0], steps=40, seed=4, generator=pair[3]))
+    return learner, next(collect(envs, learner.actor, steps=40, seed=4, generator=generator))
 
 
 @pytest.mark.parametrize("attempt", [None, *attempts_lesson_07.RIGHT["agent_loss"]])
 def test_an_update_on_ones_own_loss_is_a2cs(lesson, attempt, capsys):
     names = LESSON.run("def total_loss", **lesson | {"agent_loss": attempt})
     assert ("your own" if attempt else "our") in capsys.readouterr().out
-    settings = {**lesson["A2C"], "gamma": 0.99, "entropy_coef": 0.1}
-    ends = []
+    settings, ends = {"gamma": 0.99, "entropy_coef": 0.1}, []
     for update in (LESSON.run("def your_update", **names)["your_update"], a2c_update):
-        (actor, critic, optimiser, _), rollout = recorded(lesson, agents=2)
-        update(actor, critic, optimiser, rollout, **settings)
-        ends.append([*actor.parameters(), *critic.parameters()])
+        learner, rollout = recorded(lesson, agents=2)
+        update(*learner, rollout, **settings)
+        ends.append([*learner.actor.parameters(), *learner.critic.parameters()])
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*ends))
 
 
@@ -146,7 +159,7 @@ def test_ones_own_world_is_the_lessons(lesson, moves, slide, capsys):
 
 def test_the_first_update_is_that_of_the_packages_a2c(lesson):
     report = next(lesson["learn"](lesson["newborn"](2, 0, 0.03), trap_grid(), **USUAL))
-    options = {"rollout_steps": 5, "envs": 16, "total_steps": 80, "hidden": (), **lesson["A2C"]}
+    options = {"rollout_steps": 5, "envs": 16, "total_steps": 80, "hidden": ()}
     actor = next(a2c("TrapGridWorld-v0", agents=2, lr=0.03, entropy_coef=0.01, **options)).actor
     policies = actor(torch.eye(20).expand(2, 20, 20)).softmax(-1).double()
     assert torch.allclose(report.policy, policies, atol=1e-5)
@@ -202,18 +215,6 @@ def test_the_race_books_each_agent_its_own_steps(lesson, kind):
     for _, steps in islice(lesson["compete"]("A2C", **settings, budget=3000), 4):
         pass
     assert ((steps > 80 * 20 * 0.8) & (steps <= 80 * 20)).all()  # without the rows that reset
-
-
-def test_ranks_and_the_permutation_test(lesson):
-    a, b = np.array([3.0, np.inf, 1.0]), np.array([2.0, np.inf])
-    ranks = lesson["ranks"](a, b)
-    assert [x.tolist() for x in ranks] == [[2.5, 4.0, 0.5], [1.5, 4.0]]
-    rng = np.random.default_rng(1)
-    ps = [
-        lesson["permutation_test"](rng.normal(size=8), rng.normal(size=8), deals=400)
-        for _ in range(200)
-    ]
-    assert 0.01 < np.mean(np.array(ps) <= 0.05) < 0.11  # no difference: 1 in 20 is called one
 
 
 @each_end(gamma=(0.0, 1.0), lr=(1e-3, 1.0), trap_reward=(-3.0, 1.0), entropy_coef=(0.0, 0.3))
@@ -306,6 +307,87 @@ def test_the_stored_film_is_a_picture():
     assert "critic says" in output.metadata["image/png"]["alt"]
 
 
+# --- predictions ---------------------------------------------------------------------------------
+
+
+def answers(lesson, name, *cells, **given):
+    """The options that come out as right, each being guessed in turn; the last cell reveals it."""
+    names = LESSON.run(f"guess-{name}", **lesson | given)
+    prediction, right = names[f"guess_{name}"], []
+    names = LESSON.run(*cells[:-1], **names)
+    for option in prediction.options:
+        prediction._guess.value = option
+        LESSON.run(cells[-1], **names)
+        right += [option] if prediction.right else []
+    prediction.close()
+    return right
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "right"),
+    [("slip", "slip-reveal", "from 0.05 to 0.1"), ("free", "def switch", "the long way")],
+)
+def test_what_comes_out_of_an_exact_prediction(lesson, name, cell, right):
+    assert answers(lesson, name, cell) == [right]
+
+
+@pytest.mark.parametrize(
+    ("error", "value", "right"),
+    [
+        (0.03, 0.8, "both change"),
+        (0.03, 0.72, "only the error"),
+        (0.2, 0.6, "only V(start)"),
+        (0.2, 0.69, "neither"),
+    ],
+)
+def test_what_comes_out_of_the_calm(lesson, error, value, right):
+    given = {"reports": [judged(0.7, critic=0.25)], "calm": [judged(value, critic=error)]}
+    assert answers(lesson, "calm", "calm-reveal", **given) == [right]
+
+
+@pytest.mark.parametrize(
+    ("long", "right"),
+    [(16, "most the long way"), (1, "most the short way"), (8, "about half and half")],
+)
+def test_what_comes_out_of_an_unsteady_hand(lesson, long, right):
+    given = {"ways": {"entropy 0.1": long}}
+    assert answers(lesson, "unsteady", "unsteady-reveal", **given) == [right]
+
+
+@pytest.mark.parametrize(
+    ("medians", "right"),
+    [
+        ((10_000, 5000, 4500), "the critic"),
+        ((10_000, 9000, 4500), "the shorter rollout"),
+        ((10_000, 9990, 9985), "no difference shown"),
+    ],
+)
+def test_what_comes_out_of_the_race(lesson, medians, right):
+    spread = np.linspace(-900, 900, 32)
+    times = {kind: m + spread for kind, m in zip(lesson["SETTINGS"], medians)}
+    assert answers(lesson, "race", "race-reveal", times=times) == [right]
+
+
+@pytest.mark.parametrize(
+    ("grown", "right"), [(400, "sooner"), (9000, "later"), (4010, "no difference shown")]
+)
+def test_what_comes_out_of_the_second_life(lesson, grown, right):
+    spread = np.linspace(-300, 300, 10)
+    found = {
+        (name, coef): m + spread
+        for name, m in (("grown up", grown), ("newborn", 4000))
+        for coef in (0.0, 0.02)
+    }
+    assert answers(lesson, "grown", "7fa5d56a", found=found) == [right]
+
+
+def test_each_prediction_is_tested():
+    asked = [name for name in LESSON.cells if name.startswith("guess-")]
+    tested = ("slip", "free", "calm", "unsteady", "race", "grown")
+    assert asked == [f"guess-{name}" for name in tested]
+    assert LESSON.cell("score").source == "live.score()"
+
+
 # --- claims, on other agents ---------------------------------------------------------------------
 
 
@@ -375,7 +457,7 @@ def test_the_film_on_sixteen_other_agents(lesson, seed):
         assert 0.08 < eight[:, 18:].mean(0).min() < eight[:, 18:].mean(0).max() < 0.32
     last = reports[-1]
     assert (last.exact * last.visits).sum(1).mean() == pytest.approx(0.8, abs=0.05)
-    for group in sixteen[2].param_groups:
+    for group in sixteen[0].optimiser.param_groups:
         group["lr"] /= 10
     *_, calm = lesson["learn"](sixteen, trap_grid(), **USUAL, updates=200, seed=1)
     assert 0.015 < calm.errors().mean() < 0.04
