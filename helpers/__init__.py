@@ -1,7 +1,7 @@
 """What the lessons import: networks, losses, training loops, exact solutions, live panels.
 
-One module a concept; imports run downward only: live, plots and checks may import
-training, which imports rollout, losses and returns, which import networks, exact, envs, errors.
+One module a concept; imports run downward only: live, plots and checks may import training, which
+joins loop and updates, which import rollout, losses and returns, which import networks and errors.
 """
 
 import os

@@ -59,14 +59,14 @@ def test_by_how_much_4000_doctors_are_off(months, wrong):
     rng, patients = np.random.default_rng(4), 120 // months
     watched = rng.normal(2, 10, (4000, patients, months)).sum(2)
     estimates = (watched + (120 - months) * (2 - wrong)).mean(1)
-    judge, luck, both = run_cells("imports", "bargain-off")["off"](months, wrong)
+    judge, luck, both = run_cells("imports", "bargain-off")["days_off"](months, wrong)
     assert 240 - estimates.mean() == pytest.approx(judge, abs=4 * luck / 4000**0.5)
     assert estimates.std() == pytest.approx(luck, rel=0.05)
     assert ((estimates - 240) ** 2).mean() ** 0.5 == pytest.approx(both, rel=0.05)
 
 
 def test_the_more_the_judge_errs_the_longer_she_should_watch():
-    off, months = run_cells("imports", "bargain-off")["off"], np.arange(1, 121)
+    off, months = run_cells("imports", "bargain-off")["days_off"], np.arange(1, 121)
     best = [months[off(months, wrong)[2].argmin()] for wrong in np.linspace(0, 2, 21)]
     assert best[0] == 1 and best == sorted(best) and 60 < best[-1] < 120
 

@@ -566,7 +566,10 @@ def test_some_agents_never_find_the_converter(readers):
     units = shares("units")
     assert 2 <= (units < 0.1).sum() <= 10 and (units > 0.7).sum() >= 5
     assert all((shares(kind) > 0.9).all() for kind in ("memory", "taste", "reverse"))
-    assert all((shares(kind) > 0.8).sum() >= 14 for kind in ("weekday", "sum", "days between"))
+    found = (units > 0.8).sum()  # it is found last
+    assert all(
+        (shares(kind) > 0.8).sum() >= found + 3 for kind in ("weekday", "sum", "days between")
+    )
     right = tool_tasks.chances(training).mean(0)
     assert right[1] == pytest.approx(1 / 18, abs=0.003)
     assert right[[0, 2, 3, 4]].min() > 2 * right[1]

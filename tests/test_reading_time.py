@@ -28,6 +28,15 @@ def test_the_core_path_fits(path):
 
 
 @each_lesson
+def test_a_slider_comes_within_ten_minutes_and_predictions_are_counted(path):
+    nb = read(path)
+    first = next(k for k, cell in enumerate(nb.cells) if "LivePanel(" in cell.source)
+    assert minutes(new_notebook(cells=nb.cells[:first])) <= 10
+    assert sum(cell.source.count("live.predict(") for cell in nb.cells) >= 3
+    assert [cell.source for cell in nb.cells].count("live.score()") == 1
+
+
+@each_lesson
 def test_the_minutes_stated_are_those_measured(path):
     nb = read(path)
     measured = by_number(nb)
