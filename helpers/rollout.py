@@ -8,7 +8,6 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from helpers.errors import SlipError, check_count
-from helpers.policies import gumbel as gumbel  # lesson 04 imports it from here
 from helpers.policies import is_vector, policy_for
 
 MOST_STEPS = 10_000  # of an episode that is played to its end: some environments have no time limit
@@ -99,7 +98,7 @@ def collect(envs, actor, *, steps, seed, generator):
     start = np.ones(envs.num_envs, bool)  # False where the coming step only resets
     running = np.zeros(envs.num_envs, np.float32)
     while True:
-        flat = _empty_rollout(steps, envs)
+        flat = _empty_rollout(steps, envs, policy, size)
         rollout = Rollout(*(torch.from_numpy(x).unflatten(1, shape) for x in flat))  # same memory
         noise = policy.noise((steps, *shape, size), generator)
         for t in range(steps):
@@ -192,12 +191,9 @@ def _join(parts):
     return Rollout(torch.cat(observations), *(torch.cat(field) for field in others))
 
 
-def _empty_rollout(steps, envs):
+def _empty_rollout(steps, envs, policy, size):
     """A Rollout of NumPy arrays with one axis for all environments, to be filled step by step."""
-    features, (policy, size) = (
-        envs.single_observation_space.shape,
-        policy_for(envs.single_action_space),
-    )
+    features = envs.single_observation_space.shape
     observations = np.empty((steps + 1, envs.num_envs, *features), np.float32)
     actions = np.empty((steps, envs.num_envs, *policy.shape(size)), policy.dtype)
     kinds = (np.float32, bool, bool, bool, np.float32)
