@@ -97,10 +97,7 @@ class Progress(NamedTuple):
         fixed = (self.entropy < least) & ~lost
         sentences = []
         if lost.any():
-            sentences.append(
-                f"Diverged: the loss of {_some_of(lost)} is no longer a number. "
-                "Lower the learning rate."
-            )
+            sentences.append(diverged(f"the loss of {_some_of(lost)}"))
         if fixed.any():
             sentences.append(
                 f"The policy of {_some_of(fixed)} has become deterministic (entropy below {least:.3g}): "
@@ -114,6 +111,11 @@ class Progress(NamedTuple):
         elif others.any():
             sentences.append("No episode has ended yet.")
         return " ".join(sentences)
+
+
+def diverged(what):
+    """The sentence on a run that came to nothing; what: "the policy", "the loss of 2 agents"."""
+    return f"Diverged: {what} is no longer a number. Lower the learning rate."
 
 
 def _some_of(agents):

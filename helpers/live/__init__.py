@@ -18,11 +18,11 @@ from helpers.live.parts import (
     Part,
     Path,
     Plane,
-    diverged,
     learning_curves,
 )
 from helpers.live.picture import Picture
 from helpers.live.player import watch
+from helpers.loop import diverged
 
 __all__ = [
     "Bars",

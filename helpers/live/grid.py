@@ -13,8 +13,9 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
 
 from helpers.envs.gridworld import MOVES
-from helpers.live.parts import Curves, Part, diverged
+from helpers.live.parts import Curves, Part
 from helpers.live.picture import Picture
+from helpers.loop import diverged
 
 # From orange-red over white to blue, so pale that black numbers stay readable on it.
 PALE = LinearSegmentedColormap.from_list("values", ["#eda27f", "#ffffff", "#7fb8d8"])

@@ -25,6 +25,7 @@ from helpers.live.controls import (
     replace_earlier,
 )
 from helpers.live.page import LOST, explain, status, table
+from helpers.live.picture import words_of
 
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
 QUIET_SECONDS = 0.25  # after which the picture that stays is drawn finely, which takes longer
@@ -193,7 +194,7 @@ class LivePanel:
         self._picture.add(item)
         late = time.monotonic() - self._drawn > FRAME_SECONDS
         if late or self._paused or item.fraction >= 1:
-            self._show(item.fraction, _words(item))
+            self._show(item.fraction, words_of(item))
             self._drawn = time.monotonic()
 
     def _tell_end(self, last):
@@ -201,7 +202,7 @@ class LivePanel:
         fraction = last.fraction if last else 0
         if fraction < 1:
             self._draw()
-            words = f"Ended at {fraction:.0%}: there is nothing more to train. {_words(last)}"
+            words = f"Ended at {fraction:.0%}: there is nothing more to train. {words_of(last)}"
             self._tell(None, words)
 
     def _show(self, fraction, words):
@@ -213,7 +214,7 @@ class LivePanel:
         """Show the newest item anew, as a pointer has moved."""
         self._aim()
         fraction, words = self._report
-        self._show(fraction, words if None in (fraction, self._item) else _words(self._item))
+        self._show(fraction, words if None in (fraction, self._item) else words_of(self._item))
 
     def _aim(self):
         self._looking = False
@@ -338,10 +339,6 @@ class LivePanel:
         data["image/png"] = base64.b64encode(self._image.value).decode()
         runs = "; ".join(f"{settings}: {result}" for _, settings, result in self._picture.rows())
         return data, {"image/png": {"alt": f"The live panel's picture after its first run. {runs}"}}
-
-
-def _words(item):
-    return item.words() if hasattr(item, "words") else ""
 
 
 def items_of(run):

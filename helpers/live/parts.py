@@ -23,11 +23,6 @@ class Item(NamedTuple):
         return self.said
 
 
-def diverged(what):
-    """The sentence on a run that came to nothing; what: "the policy", "the loss of 2 agents"."""
-    return f"Diverged: {what} is no longer a number. Lower the learning rate."
-
-
 class Part:
     """What all parts have. A picture calls build(axes) once, read(item) for each item, and
     draw(place, values) before a frame: place 0 is the newest run's, the others are its ghosts'.

@@ -182,7 +182,11 @@ class Picture(Layers):
         """Of the newest run and its ghosts, newest first: (line's look, settings, result). Of a ghost's
         settings those that differ from the newest run's."""
         return [
-            (run.name(place > 0), self._settings(run), _words(run.last))
+            (
+                run.name(place > 0),
+                self._settings(run),
+                "Starting." if run.last is None else words_of(run.last),
+            )
             for place, run in enumerate(reversed(self.runs))
         ]
 
@@ -209,5 +213,6 @@ class Picture(Layers):
         return ", ".join(differing) or "the same settings"
 
 
-def _words(item):
-    return "Starting." if item is None else item.words() if hasattr(item, "words") else ""
+def words_of(item):
+    """What an item says of itself, if it has words()."""
+    return item.words() if hasattr(item, "words") else ""
