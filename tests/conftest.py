@@ -6,8 +6,17 @@ import signal
 import pytest
 from random_states import global_states
 
+from helpers.live import guesses
+
 # A shell starts what runs in its background with interrupts ignored; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Predictions are asked of nobody, and those of other tests are forgotten."""
+    monkeypatch.setattr(guesses, "_asked", {})
+    monkeypatch.setattr(guesses, "display", lambda prediction: None)
 
 
 @pytest.fixture

@@ -66,6 +66,19 @@ class Lesson:
             exec(self.cell(name).source, names)
         return names
 
+    def came_out(self, ask, *cells, **names):
+        """The options of the prediction asked in a cell that come out, each being guessed in turn. The
+        last of the cells that follow reveals it; names are what the cells are given."""
+        names = self.run(ask, **names)
+        prediction, right = names[ask.replace("-", "_")], []
+        names = self.run(*cells[:-1], **names)
+        for option in prediction.options:
+            prediction._guess.value = option
+            self.run(cells[-1], **names)
+            right += [option] if prediction.right else []
+        prediction.close()
+        return right
+
     def said(self, name):
         """What this cell printed, as it is stored."""
         text = "".join(output.get("text", "") for output in self.cell(name).outputs)

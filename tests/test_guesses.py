@@ -4,16 +4,13 @@ import pytest
 
 from helpers import live
 from helpers.errors import SlipError
-from helpers.live import guesses
 
 COLOURS = ["red", "green", "blue"]
 
 
 @pytest.fixture
-def ask(monkeypatch):
+def ask(no_page):
     """Ask a question; a guess and how sure, in percent, are what a learner would press."""
-    monkeypatch.setattr(guesses, "_asked", {})
-    monkeypatch.setattr(guesses, "display", lambda prediction: None)  # no page here
 
     def ask(question="Which?", guess=None, percent=None):
         prediction = live.predict(question, COLOURS)

@@ -13,8 +13,6 @@ import torch
 from lesson_cells import Lesson
 from PIL import Image
 
-from helpers.live import guesses
-
 LESSON = Lesson(1)
 TABLES = ("imports", "tables", "transitions", "rewards", "returns", "fisher")
 BOLD = ("imports", "returns", "03173229", "worth")
@@ -380,9 +378,7 @@ REVEALED = {  # what comes before the question, what follows it, and what comes 
 
 
 @pytest.mark.parametrize("ask", REVEALED)
-def test_one_option_of_each_prediction_comes_out(ask, monkeypatch, capsys):
-    monkeypatch.setattr(guesses, "_asked", {})
-    monkeypatch.setattr(guesses, "display", lambda prediction: None)  # no page here
+def test_one_option_of_each_prediction_comes_out(ask, no_page, capsys):
     before, after, answer = REVEALED[ask]
     names = LESSON.run(*before, ask)
     prediction = names[ask.replace("-", "_")]

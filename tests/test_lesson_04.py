@@ -19,7 +19,6 @@ from gymnasium.vector import AutoresetMode
 from lesson_cells import Lesson, each_seed
 
 from helpers import training
-from helpers.live import guesses
 from helpers.networks import Actor, Critic, make_optimiser
 from helpers.rollout import collect, make_envs
 from helpers.stats import permutation_test
@@ -100,12 +99,6 @@ REVEALED = {  # what comes before the question, what follows it, and what comes 
         "lr",
     ),
 }
-
-
-@pytest.fixture
-def no_page(monkeypatch):
-    monkeypatch.setattr(guesses, "_asked", {})
-    monkeypatch.setattr(guesses, "display", lambda prediction: None)
 
 
 @pytest.mark.parametrize("name", REVEALED)

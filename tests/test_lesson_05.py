@@ -361,14 +361,8 @@ def test_without_a_discount_a_bonus_never_ends_and_says_so(street):
 
 
 def answers(ask, *cells, **given):
-    """The options of the prediction asked in the first cell that come out in the others."""
-    names = LESSON.run("imports", ask, **given)
-    prediction = names[ask.replace("-", "_")]
-    for option in prediction.options:
-        prediction._guess.value = option
-        LESSON.run(*cells, **names)
-        if prediction.right:
-            yield option
+    """The options that come out as right."""
+    return LESSON.came_out(ask, *cells, **LESSON.run("imports", **given))
 
 
 def walks(**settings):
@@ -387,12 +381,12 @@ def walks(**settings):
     ],
 )
 def test_what_comes_out_of_a_prediction(ask, cells, right):
-    assert [*answers(ask, *cells, climb=walks)] == [right]
+    assert answers(ask, *cells, climb=walks) == [right]
 
 
 def test_what_comes_out_of_the_sampled_surprise(bandit):
     given = {name: bandit[name] for name in ("soft", "r", "tau")}
-    assert [*answers("guess-sampled", "does-nothing", **given)] == ["nothing at all"]
+    assert answers("guess-sampled", "does-nothing", **given) == ["nothing at all"]
 
 
 @pytest.mark.parametrize(
@@ -403,7 +397,7 @@ def test_what_comes_out_on_cartpole(shift, right):
     scores = np.random.default_rng(0).normal(0, 30, 48)
     given = {"scores": {0.0: scores, 0.01: scores + shift}}
     found = answers("guess-cartpole", "permutation-test", "cartpole-verdict", **given)
-    assert [*found] == [right]
+    assert found == [right]
 
 
 # --- CartPole: what the lesson says of it, with agents that it does not show ---------------------

@@ -215,11 +215,9 @@ def test_what_the_early_steps_say(early):
 
 
 @pytest.fixture
-def revealed(monkeypatch):
+def revealed(no_page):
     """Ask one of the lesson's predictions, guess its first option, run the cell that reveals: the
     options, and what came out."""
-    monkeypatch.setattr(guesses, "_asked", {})
-    monkeypatch.setattr(guesses, "display", lambda prediction: None)
 
     def revealed(question, reveal, **names):
         names = LESSON.run(question, **{**names, "live": live})

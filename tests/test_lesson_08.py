@@ -11,7 +11,7 @@ from lesson_cells import Lesson, each_end, each_seed
 from helpers import exact, live, plots
 from helpers.envs.support import view
 from helpers.envs.support_solution import ON_AND_ON, describe, outcome, regions, solve
-from helpers.live import Strip, guesses
+from helpers.live import Strip
 from helpers.live.chat import LOOK, price_sliders
 
 LESSON = Lesson(8)
@@ -431,10 +431,8 @@ REVEALED = {  # the cells from the one that asks to the one that reveals, and wh
 
 
 @pytest.fixture
-def reveal(lesson, monkeypatch):
+def reveal(lesson, no_page):
     """Ask, guess this, run the cells, and say what is revealed."""
-    monkeypatch.setattr(guesses, "_asked", {})
-    monkeypatch.setattr(guesses, "display", lambda prediction: None)  # no page here
 
     def reveal(asks, cells, guess, capsys, **given):
         names = LESSON.run(asks, **lesson | given)
