@@ -26,6 +26,7 @@ import pytest
 from PIL import Image
 
 from helpers.live import gamma
+from helpers.live.panel import FINE, QUIET_SECONDS
 
 LESSONS = Path(__file__).resolve().parent.parent / "notebooks"
 WITH_PANEL = [path for path in sorted(LESSONS.glob("*.ipynb")) if "LivePanel(" in path.read_text()]
@@ -45,6 +46,7 @@ RECORD = """image => {
     addEventListener("keydown", () => record.key ??= performance.now(), true);
     image.addEventListener("load", () => record.key && record.loads.push(performance.now()));
 }"""
+IS_FINE = f"image => image.naturalWidth === {FINE} * parseInt(image.style.width)"
 BYTES = "async image => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer()))"
 
 
@@ -206,6 +208,11 @@ class Panel:
     def bytes(self):
         return bytes(self.image.evaluate(BYTES))
 
+    def fine(self):
+        """The picture once it stays, which is drawn finely."""
+        self.until(lambda: self.image.evaluate(IS_FINE))
+        return self.bytes()
+
     def press(self, name):
         self.root.get_by_role("button", name=name, exact=True).click()
 
@@ -313,13 +320,13 @@ def test_panel_in_jupyterlab(path, server, lab):
     panel.press("Pause")
     panel.handle.press("ArrowLeft")
     panel.until(lambda: panel.status().startswith("Paused at 0%"))
-    seen = [panel.bytes()]
+    seen = [panel.fine()]
     for _ in range(2):
         panel.press("Step")
         panel.until(lambda: panel.bytes() != seen[-1])
         assert re.match(r"Paused at \d+%: Resume goes on", panel.status())
-        seen.append(panel.bytes())
-    page.wait_for_timeout(200)
+        seen.append(panel.fine())
+    page.wait_for_timeout(1000 * QUIET_SECONDS + 200)
     assert panel.bytes() == seen[-1]
     panel.press("Resume")
     panel.until(panel.finished)
