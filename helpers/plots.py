@@ -25,10 +25,9 @@ COLOURS = {
 }
 LINE_STYLES = ("-", "--", "-.", ":")
 
-_CYCLE = list(COLOURS.values())[:4]
 matplotlib.rcParams.update(
     {
-        "axes.prop_cycle": cycler(color=_CYCLE) + cycler(linestyle=LINE_STYLES),
+        "axes.prop_cycle": cycler(color=list(COLOURS.values())[:4]) + cycler(linestyle=LINE_STYLES),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,

@@ -88,11 +88,10 @@ def date_of(match):
             raise Unread(f"{match[0]} may be in two months: write the month as a word.")
         day, month = max(day, month), min(day, month)
     try:
-        return in_calendar(date(year, month, day))
-    except ValueError as error:
-        if isinstance(error, Unread):
-            raise
+        found = date(year, month, day)
+    except ValueError:
         raise Unread(f"there is no such date as {match[0].title()}.") from None
+    return in_calendar(found)
 
 
 def in_calendar(day):

@@ -318,11 +318,7 @@ def _call(fn, case, handed):
 
 
 def _copies(case):
-    return [_copied(value) for value in case.values()]
-
-
-def _copied(value):
-    return value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value)
+    return [copy.deepcopy(value) for value in case.values()]
 
 
 def _unchanged(before, after):

@@ -18,36 +18,30 @@ from helpers.checks.slips import (
     powers,
 )
 
-_discounted_returns = Formula(
+_returns = Formula(
     "rewards gamma", returns=lambda c: returns.discounted_returns(c.rewards, c.gamma)
 )
 
-
-def _case(*rewards, gamma=0.5):
-    return {"rewards": torch.tensor(rewards), "gamma": gamma}
-
-
 discounted_returns = Check(
     "2.1",
-    solution=_discounted_returns,
-    example=_case(0.0, 0.0, 1.0),
-    draw=lambda rng: {
-        "rewards": numbers(rng, rng.integers(1, 13)),
-        "gamma": round(rng.uniform(0.3, 0.9), 1),
-    },
+    solution=_returns,
+    example=_returns.case([0.0, 0.0, 1.0], 0.5),
+    draw=lambda rng: _returns.case(
+        numbers(rng, rng.integers(1, 13)), round(rng.uniform(0.3, 0.9), 1)
+    ),
     edges=[
-        _case(0.0, 0.0, 1.0, gamma=0.0),
-        _case(0.0, 0.0, 1.0, gamma=1.0),
-        _case(-2.0),
-        _case(300.0, -500.0),
-        _case(0.002, 0.0031),
-        _case(*[1.0] * 200),
-        _case(*[1.0] * 200, gamma=0.99),
+        _returns.case([0.0, 0.0, 1.0], 0.0),
+        _returns.case([0.0, 0.0, 1.0], 1.0),
+        _returns.case([-2.0], 0.5),
+        _returns.case([300.0, -500.0], 0.5),
+        _returns.case([0.002, 0.0031], 0.5),
+        _returns.case([1.0] * 200, 0.5),
+        _returns.case([1.0] * 200, 0.99),
     ],
     mistakes=pairs(
-        _discounted_returns.then(returns=lambda G: G[:1].expand_as(G)),
+        _returns.then(returns=lambda G: G[:1].expand_as(G)),
         "Every step got the return of the whole episode: step t counts rewards from t on.",
-        _discounted_returns.then(returns=lambda G: G[0]),
+        _returns.then(returns=lambda G: G[0]),
         "That is the return of the first step alone: give one number for each step.",
         from_the_start,
         "The discount counts from the start of the episode: count it from step t.",
@@ -60,7 +54,7 @@ discounted_returns = Check(
         ),
         "The last reward counts in full, that of step t least: from t on, it is the reverse.",
     )
-    + of_returns(_discounted_returns),
+    + of_returns(_returns),
 )
 
 
@@ -139,11 +133,6 @@ _batch_loss = Formula(
 )
 
 
-def _draw_batch(rng):
-    steps, episodes, choices = rng.integers(2, 10), rng.integers(2, 4), rng.integers(2, 4)
-    return _batch(rng, steps, episodes, choices, round(rng.uniform(0.3, 0.9), 1))
-
-
 def _batch(rng, steps, episodes, choices, gamma):
     logits = numbers(rng, steps, episodes, choices, low=-2, high=2)
     actions = torch.tensor(rng.integers(0, choices, (steps, episodes)))
@@ -162,7 +151,7 @@ repaired_loss = Check(
     solution=_batch_loss,
     slopes=["logits"],
     example=_TWO_EPISODES,
-    draw=_draw_batch,
+    draw=lambda rng: _batch(rng, *rng.integers(2, [10, 4, 4]), round(rng.uniform(0.3, 0.9), 1)),
     edges=[
         {**_TWO_EPISODES, "gamma": 0.0},
         {**_TWO_EPISODES, "gamma": 1.0},

@@ -46,14 +46,12 @@ _losses = Formula(
 )
 
 
+_RANGES = [-3, -5, -5, -2, 0.3], [-0.1, 5, 5, 2, 0.9]  # of a drawn transition's numbers
+
+
 def _transition(log_prob, value, next_value, reward, gamma):
     tensors = (torch.tensor(x) for x in (log_prob, value, next_value))
     return _losses.case(*tensors, reward, gamma)
-
-
-def _draw_transition(rng):
-    ranges = [(-3, -0.1), (-5, 5), (-5, 5), (-2, 2), (0.3, 0.9)]
-    return _transition(*(round(rng.uniform(low, high), 1) for low, high in ranges))
 
 
 actor_critic_losses = Check(
@@ -66,7 +64,7 @@ actor_critic_losses = Check(
         _transition(-1.0, 2.0, 1.5, 0.5, 1.0),  # no surprise
         _transition(-0.01, -40.0, 60.0, 50.0, 1.0),
     ],
-    draw=_draw_transition,
+    draw=lambda rng: _transition(*rng.uniform(*_RANGES).round(1).tolist()),
     mistakes=pairs(
         _losses.but(
             actor=lambda c: -(c.target - c.value) * c.log_prob,

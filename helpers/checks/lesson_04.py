@@ -24,15 +24,6 @@ def _by_powers(deltas, factor):
     return torch.einsum("tk,k...->t...", weights, deltas)
 
 
-def _from_the_front(deltas, factor):
-    """Each TD error and the one after it, since A[t+1] has not been summed up yet."""
-    return deltas + factor * torch.cat([deltas[1:], 0 * deltas[:1]])
-
-
-def _all_but_the_first(deltas, factor):
-    return torch.cat([deltas[:1], _backwards(deltas[1:], factor)])
-
-
 _advantages = Formula(
     "rewards values gamma lam",
     following=lambda c: c.values[1:],
@@ -102,9 +93,9 @@ generalised_advantages = Check(
         "Your sum runs the wrong way: A[t] is made of the TD errors from t on, so walk back.",
         _advantages.then(answer=lambda A: A.flip(0)),
         "The order is reversed: you walk back from the last step, so turn the result round.",
-        _summed(_from_the_front),
+        _summed(lambda deltas, factor: deltas + factor * torch.cat([deltas[1:], 0 * deltas[:1]])),
         "You walk from the front, where A[t+1] is not finished yet: start at the last step.",
-        _summed(_all_but_the_first),
+        _summed(lambda deltas, factor: torch.cat([deltas[:1], _backwards(deltas[1:], factor)])),
         "Your walk back stops before it has reached step 0.",
         _summed(_by_powers),
         "Powers of gamma lam become 0 or, with a minus, infinite: walk back from the last step.",
@@ -126,10 +117,6 @@ _masked_loss = Formula(
     each=lambda c: -c.advantages * c.log_probs,
     loss=lambda c: c.each[c.valid].mean(),
 )
-
-
-def _mean_of_means(c):
-    return ((c.each * c.valid).sum(0) / c.valid.sum(0)).mean()
 
 
 def _ends(rng, steps, axes):
@@ -191,7 +178,7 @@ masked_policy_loss = Check(
         LOSS_SIGN,
         _masked_loss.but(loss=lambda c: c.each[c.valid].sum()),
         "That is the sum over the real rows: divide by their number.",
-        _masked_loss.but(loss=_mean_of_means),
+        _masked_loss.but(loss=lambda c: ((c.each * c.valid).sum(0) / c.valid.sum(0)).mean()),
         "That is the mean of the columns' means: divide the whole sum by all real rows.",
         _masked_loss.then(valid=torch.logical_not),
         "You kept the reset rows and left out the real ones: the mask is inside out.",

@@ -155,15 +155,9 @@ def _bonus_of_taken(make):
 
 
 def _steps(rng, steps, count, spread, entropy_coef):
-    logits, actions = (
-        numbers(rng, steps, count, low=-spread, high=spread),
-        rng.integers(0, count, steps),
-    )
-    return _repaired_bonus.case(logits, actions.tolist(), numbers(rng, steps), entropy_coef)
-
-
-def _draw_steps(rng):
-    return _steps(rng, *rng.integers([2, 2], [6, 5]), 2, round(rng.uniform(0.2, 2), 1))
+    logits = numbers(rng, steps, count, low=-spread, high=spread)
+    actions = rng.integers(0, count, steps).tolist()
+    return _repaired_bonus.case(logits, actions, numbers(rng, steps), entropy_coef)
 
 
 repaired_bonus = Check(
@@ -177,7 +171,7 @@ repaired_bonus = Check(
         _steps(np.random.default_rng(0), 12, 4, 2, 0.5),
         _steps(np.random.default_rng(0), 2, 3, 200, 1.0),
     ],
-    draw=_draw_steps,
+    draw=lambda rng: _steps(rng, *rng.integers(2, [6, 5]), 2, round(rng.uniform(0.2, 2), 1)),
     mistakes=pairs(
         _bonus_of_taken(lambda log_p: -log_p.mean()),
         "The bug is still there: the sampled log-probability has a gradient of zero on average.",

@@ -21,11 +21,6 @@ def _table(rng, requests, tools, low=-1, high=1):
     return _regret.case(weights / weights.sum(1, keepdim=True), rewards)
 
 
-def _draw_table(rng):
-    requests, tools = rng.choice([2, 3, 4, 5], 2, replace=False)  # a square would hide a wrong axis
-    return _table(rng, int(requests), int(tools))
-
-
 _rng = np.random.default_rng(6)
 
 regret = Check(
@@ -41,7 +36,7 @@ regret = Check(
         _table(_rng, 5, 3, low=-90, high=-10),
         _regret.case(torch.eye(3)[:2], numbers(_rng, 2, 3) / 1000),
     ],
-    draw=_draw_table,
+    draw=lambda rng: _table(rng, *rng.permutation([2, 3, 4, 5])[:2]),  # no square: it hides an axis
     mistakes=pairs(
         _regret.then(answer=torch.neg),
         "The sign is the wrong way round: regret is what is missing, best minus earned.",
@@ -127,10 +122,7 @@ _try = Formula(
 )
 
 
-def _draw_try(rng):
-    low, high = [0.1, 0.1, 0.4, 0.3], [0.9, 0.3, 0.8, 0.9]
-    return _try.case(*rng.uniform(low, high).round(2).tolist())
-
+_RANGES = [0.1, 0.1, 0.4, 0.3], [0.9, 0.3, 0.8, 0.9]  # of a drawn case's numbers
 
 worth_of_a_try = Check(
     "6.3",
@@ -143,7 +135,7 @@ worth_of_a_try = Check(
         _try.case(0.3, 0.04, 1.5, 0.9),  # the person costs more than a right answer earns
         _try.case(0.01, 0.9, 0.5, 0.0),
     ],
-    draw=_draw_try,
+    draw=lambda rng: _try.case(*rng.uniform(*_RANGES).round(2).tolist()),
     mistakes=pairs(
         _try.but(answer=lambda c: c.chance - 0.1 * (1 - c.chance) + c.after - c.cost),
         "You count the person's call always, but it only follows a wrong answer: weigh it with 1 - chance.",

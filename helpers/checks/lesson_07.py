@@ -184,11 +184,6 @@ def _curves(rng, runs, points, threshold):
     return _arrival.case(steps.tolist(), (threshold + above / 8).tolist(), threshold)  # exact
 
 
-def _draw_curves(rng):
-    runs, points = int(rng.integers(3, 6)), int(rng.integers(2, 9))
-    return _curves(rng, runs, points, float(rng.integers(-4, 9)) / 8)
-
-
 arrival_times = Check(
     "7.5",
     solution=_arrival,
@@ -202,7 +197,7 @@ arrival_times = Check(
         _curves(RNG, 12, 40, 475.0),
         _arrival.case([7.0], [[0.0]], 0.0),
     ],
-    draw=_draw_curves,
+    draw=lambda rng: _curves(rng, *rng.integers([3, 2], [6, 9]), float(rng.integers(-4, 9)) / 8),
     mistakes=pairs(
         lambda s, c, t: s[(c >= t).int().argmax(1)],
         "argmax of a row without any True is 0: give a run that never gets there infinity.",

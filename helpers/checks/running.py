@@ -7,6 +7,7 @@ import linecache
 import sys
 import threading
 import time
+import traceback
 
 from helpers.checks.words import plain
 
@@ -127,7 +128,7 @@ def mentions(fn, name):
 
 def describe(error, fn, names):
     """What the call of fn with arguments of these names raised: type, text, the learner's line."""
-    text, frames = plain(_text(error), 160), _frames(error)
+    text, frames = plain(str(error), 160), _frames(error)
     if not frames and isinstance(error, TypeError):
         given = f"{len(names)} argument{'s' * (len(names) > 1)} ({', '.join(names)})"
         return f"your function is called with {given}, but Python says: {text}."
@@ -149,20 +150,9 @@ def _where(frames, fn):
 
 def _frames(error):
     """(frame, line) from the learner's function inwards."""
-    found, trace = [], error.__traceback__.tb_next  # the first is the check's own call
-    while trace:
-        found.append((trace.tb_frame, trace.tb_lineno))
-        trace = trace.tb_next
-    return found
+    return list(traceback.walk_tb(error.__traceback__.tb_next))  # the first is the check's own call
 
 
 def _code(fn):
     fn = inspect.unwrap(fn)
     return getattr(fn, "__code__", None) or getattr(type(fn).__call__, "__code__", None)
-
-
-def _text(error):
-    try:
-        return str(error)
-    except Exception:  # the learner's own exception class may be broken too
-        return ""

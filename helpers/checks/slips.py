@@ -130,10 +130,6 @@ def from_the_start(rewards, gamma):
     return powers(rewards, gamma) * discounted_returns(rewards, gamma)
 
 
-def _divided(rewards, gamma):
-    return from_the_start(rewards, gamma) / powers(rewards, gamma) if gamma else rewards
-
-
 def _ahead(steps):
     """The sum of the rewards of step t and so many after it."""
 
@@ -157,7 +153,7 @@ def of_returns(formula):
     return pairs(
         formula.but(gamma=lambda c: 1.0),
         NO_GAMMA,
-        wrong(_divided),
+        wrong(lambda r, gamma: from_the_start(r, gamma) / powers(r, gamma) if gamma else r),
         DIVIDED,
         formula.then(returns=lambda G: G.flip(0)),
         "The returns stand in reverse order: turn them round.",

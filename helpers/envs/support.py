@@ -17,14 +17,13 @@ import numpy as np
 import torch
 
 from helpers.envs.functional import FunctionalEnv
-from helpers.envs.tabular import AGENT, FLOOR, GOAL, Table
+from helpers.envs.tabular import AGENT, COLOURS, FLOOR, GOAL, Table
 from helpers.errors import SlipError, check_count
 from helpers.exact import MDP
 
 ACTIONS = ("answer", "clarify", "escalate")
 ENDS = ("solved", "wrong", "person")  # the last three states of each table, in this order
 CELL = 0.15  # of the table, in log-odds, at most
-WRONG = (213, 94, 0)  # Okabe and Ito's vermilion
 
 
 def support_chat(
@@ -97,7 +96,7 @@ class _Chat(Table):
             words = f"intent 2 [{bar:.<20}] intent 1, belief {belief:.3f}"
             return f"ended: {end}" if end else words
         picture = np.empty((32, 320, 3), np.uint8)
-        picture[:] = {"solved": GOAL, "wrong": WRONG}.get(end, FLOOR)
+        picture[:] = {"solved": GOAL, "wrong": COLOURS["T"]}.get(end, FLOOR)
         if not end:
             picture[:, : round(320 * belief)] = AGENT
         return picture
@@ -109,8 +108,8 @@ class SupportChat(FunctionalEnv):
     gymnasium.make("SupportChat-v0", accuracy=..., question_cost=..., wrong_price=...,
     escalation_cost=...) as for support_chat, which says what each action pays.
     Observation: (2b - 1, 2 |2b - 1| - 1), which way the bot leans and how sure it is, each in
-    [-1, 1]. Actions: 0 answer, 1 clarify, 2 escalate. The first belief is drawn evenly from 0 to 1;
-    an answer or a person ends the chat. Rendered as text or as a bar whose filled part is b.
+    [-1, 1]. The first belief is drawn evenly from 0 to 1; an answer or a person ends the chat.
+    Rendered as text or as a bar whose filled part is b.
     """
 
     @staticmethod

@@ -57,8 +57,7 @@ def solve(gamma=1.0, questions=25, **prices):
     table, b = support_chat(**prices)
 
     def worth(values):
-        after = torch.where(table.terminal, 0.0, values)
-        return (table.transitions * (table.rewards + gamma * after)).sum(-1)
+        return (table.transitions * (table.rewards + gamma * values)).sum(-1)
 
     Q = worth(torch.zeros(len(b)))
     Q[:, 1] = -torch.inf  # no question yet

@@ -7,16 +7,11 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from helpers.envs.functional import FunctionalEnv
-from helpers.errors import SlipError, check_shape
+from helpers.errors import check_shape
 from helpers.exact import check_mdp
 
 AGENT, GOAL, FLOOR = (0, 114, 178), (230, 159, 0), (235, 235, 235)  # Okabe and Ito's palette
-COLOURS = {
-    "A": AGENT,
-    "G": GOAL,
-    "T": (213, 94, 0),
-    "#": (80, 80, 80),
-}  # of all other letters: FLOOR
+COLOURS = {"A": AGENT, "G": GOAL, "T": (213, 94, 0), "#": (80, 80, 80)}  # of all others: FLOOR
 CELL_PIXELS = 32
 
 
@@ -34,7 +29,9 @@ class Table:
     def __init__(self, mdp, observations, *, layout=None, marks=None):
         mdp = check_mdp(mdp)
         self.rewards, self.terminal = mdp.rewards.numpy(), mdp.terminal.numpy()
-        self.observations = _observation_table(observations, len(self.terminal))
+        self.observations = np.asarray(observations, np.float32)
+        table = len(self.terminal), *self.observations.shape[-1:]
+        check_shape("observations", self.observations, table, "state, feature")
         self._start, self._transitions = _cumulative(mdp.start), _cumulative(mdp.transitions)
         low, high = min(0, self.observations.min()), max(1, self.observations.max())
         self.observation_space = Box(low, high, self.observations.shape[1:], np.float32)
@@ -71,18 +68,6 @@ class TabularEnv(FunctionalEnv):
 
 
 TabularVectorEnv = TabularEnv.vector  # many episodes at a time: (num_envs, mdp, observations, ...)
-
-
-def _observation_table(observations, states):
-    observations = np.asarray(observations, np.float32)
-    if observations.ndim != 2:
-        raise SlipError(
-            f"observations must be a table with one row for each of the {states} states, "
-            f"but has {observations.ndim} axes."
-        )
-    features = observations.shape[1]
-    check_shape("observations", observations, (states, features), "state, feature")
-    return observations
 
 
 def _cumulative(probabilities):

@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 from helpers.envs.functional import FunctionalEnv
 from helpers.envs.tool_phrases import draw_task
-from helpers.errors import SlipError
+from helpers.errors import SlipError, check_not_negative
 from helpers.tools import TOOLS, answered
 
 NAMES = tuple(TOOLS)
@@ -59,17 +59,17 @@ def same_answer(said, wanted):
     return bool(number) and abs(float(number[0]) - wanted) <= 1e-3 * abs(wanted) + 1e-9
 
 
-def task_set(held_out=False, seed=0):
-    """A TaskSet drawn with `seed`: 8000 requests for training, or 1000 in held-out phrasings.
+def task_set(held_out=False):
+    """A TaskSet: 8000 requests for training, or 1000 in held-out phrasings.
 
     Each tool runs on each request. The person is asked in earnest here, and knows what was meant.
     """
-    return _drawn(bool(held_out), seed)
+    return _drawn(bool(held_out))
 
 
 @lru_cache
-def _drawn(held_out, seed):  # lru_cache takes task_set(), task_set(False) for two, and keeps both
-    rng = np.random.default_rng([seed, held_out])
+def _drawn(held_out):  # lru_cache takes task_set(), task_set(False) for two, and keeps both
+    rng = np.random.default_rng([0, held_out])
     tasks = [draw_task(rng, held_out) for _ in range(SIZES[held_out])]
     most = max(len(task.meanings) for task in tasks)
     meanings = np.zeros((len(tasks), most))
@@ -105,14 +105,11 @@ class _Desk:
     STATE = np.dtype([("task", int), ("meaning", int), ("failed", bool, len(NAMES))])
 
     def __init__(self, held_out=False, retry=False, person_cost=0.5, pay="right"):
-        if not (
-            isinstance(person_cost, int | float) and np.isfinite(person_cost) and person_cost >= 0
-        ):
-            raise SlipError(f"person_cost must be a number of at least 0, but is {person_cost!r}.")
+        check_not_negative("person_cost", person_cost)
         if pay not in ("right", "answered"):
             raise SlipError(f'pay must be "right" or "answered", but is {pay!r}.')
         self.tasks, self.retry, self.pay = task_set(bool(held_out)), bool(retry), pay
-        self.costs = costs_with(person_cost)
+        self.costs = np.append(COSTS[:PERSON], person_cost)
         self._cumulative = self.tasks.meanings.cumsum(1)
         width = FEATURES + self.retry * len(NAMES)
         self.observation_space = Box(-1, 1, (width,), np.float32)
@@ -175,8 +172,3 @@ class ToolTasks(FunctionalEnv):
 
 
 ToolTasksVector = ToolTasks.vector
-
-
-def costs_with(person_cost):
-    """The tools' costs, with another price of a person: [tools]."""
-    return np.append(COSTS[:PERSON], person_cost)

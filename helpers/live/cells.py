@@ -104,10 +104,8 @@ class Map(Part):
         edges = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
         self._colours = axes.pcolormesh(*edges, np.full(self.shape, np.nan), **self._look)
         axes.figure.colorbar(self._colours, ax=axes, label=self._label)
-        self._frame = Rectangle(
-            (0, 0), 1, 1, fill=False, ec=COLOURS["vermilion"], lw=3, animated=True
-        )
-        self._frame.set_visible(False)
+        look = {"fill": False, "ec": COLOURS["vermilion"], "lw": 3}
+        self._frame = Rectangle((0, 0), 1, 1, **look, animated=True, visible=False)
         axes.add_patch(self._frame)
         self.moving += [self._colours, self._frame]
         super().build(axes)

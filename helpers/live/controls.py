@@ -24,15 +24,15 @@ class Slider(widgets.HBox):
 
     def __init__(self, description, value, places):
         self.description, self.places = description, [*places]
-        self.low, self.high = min(self.places), max(self.places)
+        self.min, self.max = min(self.places), max(self.places)
         self._kind = int if all(isinstance(place, int) for place in self.places) else float
-        if not self.low <= value <= self.high:
-            raise SlipError(f"{description}: {value} is not from {self.low:g} to {self.high:g}.")
+        if not self.min <= value <= self.max:
+            raise SlipError(f"{description}: {value} is not from {self.min:g} to {self.max:g}.")
         self._bar = widgets.IntSlider(
             0, min=0, max=len(self.places) - 1, readout=False, **look(description, "24em")
         )
-        self._field = widgets.Text(continuous_update=False, layout={"width": "4.6em"})
-        self._field.tooltip = f"{description}: type a number, then Enter"
+        tip = f"{description}: type a number, then Enter"
+        self._field = widgets.Text(continuous_update=False, tooltip=tip, layout={"width": "4.6em"})
         self._note = widgets.HTML()
         super().__init__([self._bar, self._field, self._note])
         self.observe(self._show, "value")
@@ -63,18 +63,18 @@ class Slider(widgets.HBox):
             value = self._kind(change.new.replace(",", ".", 1))  # a decimal comma
         except ValueError:
             value = math.nan
-        if self.low <= value <= self.high:
+        if self.min <= value <= self.max:
             self.value = value
             self._show()  # also where it was that value before
         else:
             whole = "whole " if self._kind is int else ""
-            self._note.value = f"a {whole}number from {self.low:g} to {self.high:g}, please"
+            self._note.value = f"a {whole}number from {self.min:g} to {self.max:g}, please"
 
 
 def slider(description, value, low, high, step):
     """Slider from low to high, `step` apart, with a field that takes any number between."""
     count = round((high - low) / step)
-    return Slider(description, value, [_tidy(low + k * step) for k in range(count + 1)])
+    return Slider(description, value, [round(low + k * step, 10) for k in range(count + 1)])
 
 
 def gamma(value=0.99):
@@ -123,11 +123,6 @@ def number_text(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _tidy(value):
-    """Without the last digits that floating-point sums leave behind."""
-    return value if isinstance(value, int) else round(value, 10)
-
-
 def label(values, controls):
     """The settings of a run in words, as in ["discount gamma 0.99", "agents 4"]."""
     return [f"{controls[name].description} {number_text(v)}" for name, v in values.items()]
@@ -143,11 +138,7 @@ def check_value(name, value, controls):
         if not known or isinstance(value, bool) != isinstance(control.value, bool):
             raise SlipError(f"{name} must be one of {control.options}, but is {value!r}.")
         return
-    if isinstance(control, Slider):
-        low, high = control.low, control.high
-    else:
-        low, high = control.min, control.max
-    whole = isinstance(control.value, int)
+    whole, low, high = isinstance(control.value, int), control.min, control.max
     kind, words = (Integral, "a whole number") if whole else (Real, "a number")
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
         raise SlipError(f"{name} must be {words} from {low:g} to {high:g}, but is {value!r}.")

@@ -15,8 +15,7 @@ class Film:
     caption below, which says in words what the picture shows.
 
     frames: PNG bytes of each picture, captions: a sentence for each. description: of the slider.
-    `place` is the number of the picture that is shown. Raises SlipError where there is no picture
-    or not one caption for each.
+    Raises SlipError where there is no picture or not one caption for each.
     """
 
     def __init__(self, frames, captions, *, description):
@@ -35,10 +34,6 @@ class Film:
         answer_at_once(self.slider)
         self._box = widgets.VBox([self.slider, self._image, self._caption])
         replace_earlier(self)
-
-    @property
-    def place(self):
-        return self.slider.value
 
     def close(self):
         """Take the film off the page and free its memory."""

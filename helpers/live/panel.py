@@ -16,14 +16,7 @@ import ipywidgets as widgets
 
 from helpers import in_foreground
 from helpers.errors import SlipError
-from helpers.live.controls import (
-    answer_at_once,
-    button,
-    check_value,
-    close,
-    label,
-    replace_earlier,
-)
+from helpers.live.controls import answer_at_once, button, check_value, close, label, replace_earlier
 from helpers.live.page import LOST, explain, status, table
 from helpers.live.picture import words_of
 
@@ -89,7 +82,7 @@ class LivePanel:
                     self._controls[name].value = value
             finally:
                 self._held = False
-        self._point() if self._pointers.issuperset(values) else self._ask()
+        self._ask(pointing=self._pointers.issuperset(values))
 
     def wait(self, timeout=60):
         """Wait until the newest values are trained to the end; returns the panel's status in words.
@@ -115,8 +108,8 @@ class LivePanel:
             self._changed.notify_all()
             if self._worker is None:
                 self._rest()
-        for name, control in self._controls.items():
-            control.unobserve(self._heard(name), "value")
+        for control in self._controls.values():
+            control.unobserve(self._heard, "value")
         shared = [control for control in self._controls.values() if control.panel is not self]
         close(self._box, keep=shared)
 
@@ -241,27 +234,24 @@ class LivePanel:
 
     # What follows runs in the callers' threads.
 
-    def _ask(self, _change=None):
+    def _heard(self, change):
+        """A control has moved."""
+        self._ask(pointing=any(change.owner is self._controls[name] for name in self._pointers))
+
+    def _ask(self, pointing=False):
+        """Ask for a run with the newest values, or for a look at what the pointers now point at."""
         with self._lock:
             if self._held or self._closed:
                 return
-            self._wanted = self._settings()
+            if pointing:
+                self._looking = True
+            else:
+                self._wanted = self._settings()
         self._wake()
-
-    def _heard(self, name):
-        """What a control of this name calls when it has moved."""
-        return self._point if name in self._pointers else self._ask
 
     def _settings(self):
         """The values that train wants."""
         return {name: v for name, v in self.values.items() if name not in self._pointers}
-
-    def _point(self, _change=None):
-        with self._lock:
-            if self._held or self._closed:
-                return
-            self._looking = True
-        self._wake()
 
     def _wake(self):
         with self._lock:
@@ -299,21 +289,19 @@ class LivePanel:
         self._pause(False)
 
     def _build(self):
+        kept = "Let no later run push this one out, or let it go again"
         actions = {
             "Pause": ("Stop for a while, or go on", lambda _: self._pause(not self._paused)),
             "Step": ("Make a single update, then pause", lambda _: self._pause(True, steps=1)),
             "Reset": ("Put all controls back and start over", lambda _: self._reset()),
-            "Keep": (
-                "Let no later run push this one out, or let it go again",
-                lambda _: self._keep(),
-            ),
+            "Keep": (kept, lambda _: self._keep()),
         }
         buttons = [button(name, *action) for name, action in actions.items()]
         self._pause_button = buttons[0]
         self._progress = widgets.FloatProgress(0, min=0, max=1, layout={"width": "20em"})
-        self._image = widgets.Image(value=self._picture.png(), format="png")
-        self._image.layout.width, self._image.layout.max_width = f"{self._picture.width}px", "100%"
-        self._image.layout.align_self = "flex-start"  # a box would stretch the picture, and blur it
+        layout = {"width": f"{self._picture.width}px", "max_width": "100%"}
+        layout["align_self"] = "flex-start"  # a box would stretch the picture, and blur it
+        self._image = widgets.Image(value=self._picture.png(), format="png", layout=layout)
         self._status, self._table = widgets.HTML(), widgets.HTML()
         self._status.add_class("live-status")
         self._tell()
@@ -321,19 +309,17 @@ class LivePanel:
         bar = widgets.HBox([*buttons, self._progress])
         told = [widgets.HTML(LOST), self._status]
         self._box = widgets.VBox([controls, bar, *told, self._image, self._table])
-        for name, control in self._controls.items():
+        for control in self._controls.values():
             control.panel = self  # of several panels with one control, the newest closes it
-            control.observe(self._heard(name), "value")
+            control.observe(self._heard, "value")
             answer_at_once(control)
 
     def _repr_mimebundle_(self, **_):
         if self._closed:
             return {"text/plain": self._words}
         names = ", ".join(control.description for control in self._controls.values())
-        data = {
-            **self._box._repr_mimebundle_(),
-            "text/plain": f"Live panel with controls: {names}.",
-        }
+        plain = f"Live panel with controls: {names}."
+        data = {**self._box._repr_mimebundle_(), "text/plain": plain}
         if not self._foreground:
             return data
         data["image/png"] = base64.b64encode(self._image.value).decode()

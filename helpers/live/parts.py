@@ -113,12 +113,12 @@ class Curves(Part):
     x: the name of what the curve is drawn against, or a function of the item. Its axis ends where
         the run will, unless xlim is given; without an xlabel ("") it has no numbers.
     goal: a value drawn as a line, or a function of the item.
-    pick: whose mean is drawn, a slice of the agents, or a function that is asked at each drawing.
+    pick: a function that says, at each drawing, whose mean is drawn: a slice of the agents.
     """
 
     whole = True
 
-    def __init__(self, of=None, *, x="steps", goal=None, pick=slice(None), **axes):
+    def __init__(self, of=None, *, x="steps", goal=None, pick=None, **axes):
         super().__init__(of, **{"xlabel": "steps of each agent"} | axes)
         self._x = x if callable(x) else lambda item: getattr(item, x)
         self._goal, self._pick = goal, pick
@@ -129,6 +129,8 @@ class Curves(Part):
         super().build(axes)
         if self._end == 0:
             axes.locator_params(axis="x", nbins=int(np.clip(axes.bbox.width // 50, 2, 5)))
+            axes.tick_params(axis="x", labelcolor="none")  # until it is known where the axis ends
+            axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(FuncFormatter(self._number))
         axes.tick_params(labelbottom=bool(axes.get_xlabel()))
         if self._goal is not None and not callable(self._goal):
@@ -136,7 +138,7 @@ class Curves(Part):
             left, style = axes.get_yaxis_transform(), {"fontsize": 9, "color": "0.35"}
             axes.text(0.01, self._goal, f"goal {self._goal}", transform=left, va="bottom", **style)
         self._level = axes.axhline(np.nan, animated=True, **GREY)
-        self._each = _line(axes, lw=0.8, ls="-", alpha=0.1 if callable(self._pick) else 0.5)
+        self._each = _line(axes, lw=0.8, ls="-", alpha=0.1 if self._pick else 0.5)
         self._here = _line(axes, marker="o", ms=6, ls="", clip_on=False)
         self.tinted += [self._each, self._here]
         self.moving += [self._level, self._each]
@@ -145,7 +147,7 @@ class Curves(Part):
 
     def _number(self, x, _place):
         """A number on the axis of x; where its end is not known yet, room for one."""
-        return short(x) if self._end else " " * 10
+        return short(x) if self._end else "100k"
 
     def read(self, item):
         """x, the goal, and the value of each agent: [2 + K]."""
@@ -159,6 +161,7 @@ class Curves(Part):
         if wider:
             self._end = round(x / fraction, 6) if fraction > 0 else x
             self.axes.set_xlim(0, self._end)
+            self.axes.tick_params(axis="x", labelcolor=COLOURS["black"])
         return self._follow_y(known) or wider
 
     def _follow_y(self, known):
@@ -172,7 +175,7 @@ class Curves(Part):
     def draw(self, place, values):
         table = np.array(values) if values else np.empty((0, 3))
         x, agents = table[:, 0], table[:, 2:]
-        picked = agents[:, self._pick() if callable(self._pick) else self._pick]
+        picked = agents[:, self._pick()] if self._pick else agents
         mean = picked.mean(1) if values else x
         self.lines[place][0].set_data(x, mean)
         if place == 0:

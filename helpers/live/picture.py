@@ -31,68 +31,6 @@ LOOKS = [
 ]
 
 
-class Layers:
-    """A Figure drawn in three layers, so that a frame costs milliseconds: the axes are drawn once,
-    `still` (the ghosts) once a run, `moving` (the current run) in each frame.
-
-    Both hold artists made with animated=True. Whoever changes what lies in the lower layers calls
-    `redraw_still` or `redraw_axes`.
-    """
-
-    def __init__(self, size):
-        self.figure = Figure(figsize=size, dpi=DPI)
-        self.still, self.moving = [], []
-        self._canvas = FigureCanvasAgg(self.figure)
-        self.redraw_axes()
-
-    @property
-    def width(self):
-        """Pixels on the page, however finely it is drawn."""
-        return round(DPI * self.figure.get_figwidth())
-
-    def redraw_axes(self):
-        self._axes_layer = self._still_layer = None
-
-    def redraw_still(self):
-        self._still_layer = None
-
-    def frame(self):
-        """The picture as PNG bytes, cheaply."""
-        if self._axes_layer is None:
-            self._canvas.draw()
-            check_labels(self.figure)
-            self._axes_layer = self._layer()
-        if self._still_layer is None:
-            self._paint(self.still, over=self._axes_layer)
-            self._still_layer = self._layer()
-        self._paint(self.moving, over=self._still_layer)
-        return self._encoded()
-
-    def whole(self, scale):
-        """The picture drawn anew, so many times as fine."""
-        try:
-            self.figure.set_dpi(scale * DPI)
-            self._canvas.draw()
-            self._paint([*self.still, *self.moving])
-            return self._encoded()
-        finally:
-            self.figure.set_dpi(DPI)  # the layers of the frames still fit
-
-    def _layer(self):
-        return self._canvas.copy_from_bbox(self.figure.bbox)
-
-    def _paint(self, artists, over=None):
-        if over is not None:
-            self._canvas.restore_region(over)
-        for artist in artists:
-            artist.axes.draw_artist(artist)
-
-    def _encoded(self):
-        image = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
-        image.save(stream := io.BytesIO(), "png", compress_level=1)
-        return stream.getvalue()
-
-
 class Run:
     """One run as a picture remembers it."""
 
@@ -107,10 +45,14 @@ class Run:
         return f"{colour}, {broken if ghost else 'solid'}{', kept' if self.kept else ''}"
 
 
-class Picture(Layers):
+class Picture:
     """A live picture made of parts, one on each of its axes, side by side: the newest run, and up to
     three earlier ones as ghosts. Each run holds its colour; the newest is solid, the ghosts are
     broken, and a run that is kept stays.
+
+    It is drawn in three layers, so that a frame costs milliseconds: the axes are drawn once, `still`
+    (the ghosts) once a run, `moving` (the current run) in each frame. Both hold artists made with
+    animated=True.
 
     parts: Curves, Bars, Plane, ...; a tuple of parts shares its axes, the first at the bottom.
     widths: of the axes, in proportion. mosaic: where they lie, A for the first part, as in "AB;AC".
@@ -121,7 +63,10 @@ class Picture(Layers):
     """
 
     def __init__(self, *parts, widths=None, mosaic=None, size=(8.6, 3.4)):
-        super().__init__(size)
+        self.figure = Figure(figsize=size, dpi=DPI)
+        self._canvas = FigureCanvasAgg(self.figure)
+        self.still, self.moving = [], []
+        self.redraw_axes()
         groups = [part if isinstance(part, tuple) else (part,) for part in parts]
         self.parts = [part for group in groups for part in group]
         self.runs = []
@@ -155,7 +100,11 @@ class Picture(Layers):
         """Draw all runs anew, where a part now shows something else of them."""
         for place in range(1 + GHOSTS):
             self._draw(place)
-        self.redraw_still()
+        self._still_layer = None
+
+    def redraw_axes(self):
+        """Draw all layers anew: what lies in the lowest has changed."""
+        self._axes_layer = self._still_layer = None
 
     def add(self, item):
         """Take in one more item of the newest run. Raises SlipError where a part cannot show it."""
@@ -195,7 +144,47 @@ class Picture(Layers):
         if self.runs:
             for part, values in zip(self.parts, self.runs[-1].values):
                 part.draw(0, values)
-        return self.frame() if scale == 1 else self.whole(scale)
+        return self._frame() if scale == 1 else self._whole(scale)
+
+    @property
+    def width(self):
+        """Pixels on the page, however finely it is drawn."""
+        return round(DPI * self.figure.get_figwidth())
+
+    def _frame(self):
+        if self._axes_layer is None:
+            self._canvas.draw()
+            check_labels(self.figure)
+            self._axes_layer = self._layer()
+        if self._still_layer is None:
+            self._canvas.restore_region(self._axes_layer)
+            self._paint(self.still)
+            self._still_layer = self._layer()
+        self._canvas.restore_region(self._still_layer)
+        self._paint(self.moving)
+        return self._encoded()
+
+    def _whole(self, scale):
+        """Drawn anew, so many times as fine."""
+        try:
+            self.figure.set_dpi(scale * DPI)
+            self._canvas.draw()
+            self._paint([*self.still, *self.moving])
+            return self._encoded()
+        finally:
+            self.figure.set_dpi(DPI)  # the layers of the frames still fit
+
+    def _layer(self):
+        return self._canvas.copy_from_bbox(self.figure.bbox)
+
+    def _paint(self, artists):
+        for artist in artists:
+            artist.axes.draw_artist(artist)
+
+    def _encoded(self):
+        image = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+        image.save(stream := io.BytesIO(), "png", compress_level=1)
+        return stream.getvalue()
 
     def _draw(self, place):
         """Put a run into its place, or nothing where there are not so many."""

@@ -23,11 +23,12 @@ from helpers import in_foreground
 from helpers.errors import SlipError, check_count
 from helpers.live.controls import answer_at_once, close, replace_earlier
 from helpers.networks import Actor
-from helpers.policies import Choice, policy_for
+from helpers.policies import policy_for
 from helpers.rollout import make_envs
 
 MOST_STEPS = 1000  # some environments have no time limit, and some policies never finish
 PLAY_MS, FRAME_MS, HOLD_MS = 4000, 100, 1000  # whole animation, longest frame, rest on the last one
+MOST_FRAMES, SIZE = 100, (300, 200)  # pixels, without the line of caption
 CAPTION_HEIGHT, PALETTE_SIZE = 22, 32
 PIXELS = threading.Lock()  # pygame draws for one thread at a time, and closing it closes it for all
 
@@ -42,19 +43,19 @@ class Recording(NamedTuple):
     ending: str  # in words, to follow "12 steps, "
 
 
-def record(actor, env_id, *, seed, agent=0, max_frames=100, size=(300, 200)):
+def record(actor, env_id, *, seed, agent=0):
     """Play one episode of the single environment `env_id` and draw it.
 
     actor: an Actor; of several agents, number `agent` plays (the first is 0). Actions are sampled.
     seed: of the environment and of the actions; the same actor and seed give the same bytes.
-    max_frames: pictures kept, spread evenly over the episode, its first and last state included.
-    size: the most that a picture measures, (width, height) in pixels, without its line of caption.
-    Returns a Recording. An episode is left after 1000 steps. Raises SlipError for an unknown
-    environment, for one that draws no pictures, and for an agent that does not exist or fit.
+    Returns a Recording, of a long episode MOST_FRAMES pictures spread evenly, its first and last state
+    included. An episode is left after 1000 steps. Raises SlipError for an unknown environment, for one
+    that draws no pictures, and for an agent that does not exist or fit.
     """
     check_count("seed", seed, least=0)
-    check_count("max_frames", max_frames, least=2)
-    player, seed = _one_agent(actor, agent), int(seed)
+    if not isinstance(actor, Actor):
+        raise SlipError(f"record needs an Actor, but got {type(actor).__name__}.")
+    player, seed = actor.agent(agent), int(seed)  # a copy, so that training may go on meanwhile
     make_envs(env_id, 1).close()  # says in words what is wrong with the environment
     with closing(gymnasium.make(env_id)) as env:
         if "rgb_array" not in env.metadata.get("render_modes", []):
@@ -64,26 +65,25 @@ def record(actor, env_id, *, seed, agent=0, max_frames=100, size=(300, 200)):
             )
         actions, rewards, ending = _play(player, env, seed)
     # Drawing is what takes time: play blind first, then repeat the episode and draw what is kept.
-    kept = np.linspace(0, len(actions), min(max_frames, len(actions) + 1)).round().astype(int)
+    kept = np.linspace(0, len(actions), min(MOST_FRAMES, len(actions) + 1)).round().astype(int)
     with PIXELS, _no_window(), closing(gymnasium.make(env_id, render_mode="rgb_array")) as env:
         pictures = [Image.fromarray(pixels) for pixels in _draw(env, actions, seed, set(kept))]
     returns = np.concatenate([[0.0], np.cumsum(rewards)])
     frames = [
-        _captioned(picture, f"step {t}    return {returns[t]:.4g}", size)
+        _captioned(picture, f"step {t}    return {returns[t]:.4g}")
         for picture, t in zip(pictures, kept)
     ]
     return Recording(_animate(frames), len(frames), len(actions), float(returns[-1]), ending)
 
 
-def watch(source, env_id, *, seed=0, **settings):
+def watch(source, env_id, *, seed=0):
     """Show an agent playing one episode, with a button that plays the next.
 
     source: an Actor, or a live panel, whose newest agent plays each time the button is pressed.
     seed: of the first episode; the next ones count on from it.
-    settings: max_frames and size, as for record.
     Raises SlipError where record does, and for a source that holds no agent.
     """
-    player = Player(source, env_id, seed=seed, **settings)
+    player = Player(source, env_id, seed=seed)
     replace_earlier(player)
     data, metadata = player.bundle()
     display(data, metadata=metadata, raw=True)
@@ -98,8 +98,8 @@ class Player:
     raised error would be lost, and are shown in the sentence.
     """
 
-    def __init__(self, source, env_id, *, seed=0, **settings):
-        self.source, self.env_id, self.seed, self.settings = source, env_id, seed, settings
+    def __init__(self, source, env_id, *, seed=0):
+        self.source, self.env_id, self.seed = source, env_id, seed
         self.recording, self.sentence = None, ""
         self._busy = threading.Lock()
         self.picture, self.text = widgets.HTML(), widgets.HTML()
@@ -152,7 +152,7 @@ class Player:
             self._say("There is no agent yet: wait until the panel has begun to train, then play.")
             return
         k = self.agent.value
-        self.recording = record(actor, self.env_id, seed=self.seed, agent=k, **self.settings)
+        self.recording = record(actor, self.env_id, seed=self.seed, agent=k)
         self.button.description = "Play again"
         who = f"Agent {k + 1} of {agents}" if agents > 1 else "The agent"
         _, _, steps, episode_return, ending = self.recording
@@ -184,18 +184,6 @@ def _newest_actor(source):
     return source.latest.actor
 
 
-def _one_agent(actor, agent):
-    if not isinstance(actor, Actor):
-        raise SlipError(f"record needs an Actor, but got {type(actor).__name__}.")
-    agents = actor.agents or 1
-    check_count("agent", agent, least=0)
-    if agent >= agents:
-        raise SlipError(
-            f"There is no agent {agent}: counted from 0, the last of {agents} is {agents - 1}."
-        )
-    return actor.agent(agent)  # a copy, so that training may go on meanwhile
-
-
 @torch.no_grad()
 def _play(player, env, seed):
     """One episode: actions and rewards (lists of T), and how it ended in words."""
@@ -205,10 +193,6 @@ def _play(player, env, seed):
     actions, rewards = [], []
     while len(actions) < MOST_STEPS:
         outputs = player(torch.as_tensor(observation, dtype=torch.float32))
-        if policy is Choice and len(outputs) != size:
-            raise SlipError(
-                f"This agent chooses among {len(outputs)} actions, the environment has {size}."
-            )
         if not outputs.isfinite().all():
             raise SlipError("This agent cannot act: its policy is no longer a number.")
         action = policy.sample(outputs, policy.noise((size,), generator)).numpy()
@@ -221,10 +205,9 @@ def _play(player, env, seed):
 
 
 def _draw(env, actions, seed, kept):
-    """Repeat the episode; yield the pixels of the states whose number is in `kept`."""
+    """Repeat the episode; yield the pixels of the states whose number is in `kept`, as 0 always is."""
     env.reset(seed=seed)
-    if 0 in kept:
-        yield env.render()
+    yield env.render()
     for t, action in enumerate(actions, start=1):
         env.step(action)
         if t in kept:
@@ -245,9 +228,9 @@ def _no_window():
             os.environ["SDL_VIDEODRIVER"] = before
 
 
-def _captioned(picture, text, size):
-    """The picture, made to fit the size, above a line of text."""
-    picture = ImageOps.contain(picture, size, Image.Resampling.BOX)
+def _captioned(picture, text):
+    """The picture, made to fit SIZE, above a line of text."""
+    picture = ImageOps.contain(picture, SIZE, Image.Resampling.BOX)
     frame = Image.new("RGB", (picture.width, picture.height + CAPTION_HEIGHT), "white")
     frame.paste(picture)
     middle = picture.height + CAPTION_HEIGHT // 2
