@@ -27,9 +27,7 @@ METADATA = {
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 BLANK_LINE = " \n"  # with a space, since JupyterLab passes over empty lines
 CHANGING_CELL_METADATA = ("ExecuteTime", "collapsed", "execution", "scrolled", "trusted")
-CHANGING_TEXT = re.compile(
-    r"0x[0-9a-fA-F]{8,}|ipykernel_\d+"
-)  # an address; a path with a process id
+CHANGING_TEXT = re.compile(r"0x[0-9a-fA-F]{8,}|ipykernel_\d+")  # an address; a process's path
 
 
 def normalise(nb):

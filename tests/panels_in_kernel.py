@@ -130,7 +130,8 @@ def unanswered():
     """The films and text boxes on the page that do not show what their slider or field says."""
     films, boxes = on_page(Film), on_page(TaskBox)
     shown = [(bytes(film._image.value), film._caption.value) for film in films]
-    right = [(film._frames[film.place], _spoken(film._captions[film.place])) for film in films]
+    places = [film.slider.value for film in films]
+    right = [(f._frames[k], _spoken(f._captions[k])) for f, k in zip(films, places)]
     shown += [box.answer.value for box in boxes]
     right += [Reply(box.actor, box.field.value).html() for box in boxes]
     return [str(said)[-200:] for said, expected in zip(shown, right) if said != expected]

@@ -26,3 +26,8 @@ def global_states():
         "numpy": repr(np.random.get_state(legacy=False)),  # noqa: NPY002 (the global one is meant)
         "torch": torch.get_rng_state().tolist(),
     }
+
+
+def seeded(seed):
+    """A generator of one's own."""
+    return torch.Generator().manual_seed(seed)

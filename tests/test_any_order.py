@@ -25,26 +25,21 @@ print("\\n".join(sorted({panel.wait(300) for panel in _panels})))
 """
 
 # A later cell may have given another meaning to a name that a panel's functions look up.
-AGAIN = """\
-for panel in _panels:
-    panel.set(**panel.values)
-print("\\n".join(sorted({panel.wait(300) for panel in _panels})))
-"""
+AGAIN = f"{PANELS}[panel.set(**panel.values) for panel in _panels];"
 
 
-def kernel(path):
-    """What executes cells, within `with ....setup_kernel():`, in one kernel."""
-    return client(new_notebook(), path.parent)
-
-
-def run_all(running, cells):
-    """The cells, executed. Fails where a global generator moves; the last says how panels ended."""
-    last = new_code_cell(PANELS + BEHIND, id="last")
-    cells = [new_code_cell(BEFORE), *copy.deepcopy(cells), last]
-    running.nb = new_notebook(cells=cells)
-    for index, cell in enumerate(cells):
-        running.execute_cell(cell, index)
-    return cells[1:]
+def run_all(path, *runs):
+    """The cells of each run, executed in one kernel. Fails where a global generator moves; the last
+    cell says how panels ended."""
+    running, executed = client(new_notebook(), path.parent), []
+    with running.setup_kernel():
+        for cells in runs:
+            last = new_code_cell(PANELS + BEHIND, id="last")
+            running.nb = new_notebook(cells=[new_code_cell(BEFORE), *copy.deepcopy(cells), last])
+            for index, cell in enumerate(running.nb.cells):
+                running.execute_cell(cell, index)
+            executed.append(running.nb.cells[1:])
+    return executed
 
 
 def outputs(cells):
@@ -91,10 +86,7 @@ def test_again_solved_and_while_panels_train(path, monkeypatch):
     what each panel ends."""
     cells = read(path).cells
     answered, numbers = solved(cells)
-    alone, beside = kernel(path), kernel(path)
-    with alone.setup_kernel():
-        first = run_all(alone, cells)
-        second = run_all(alone, answered)
+    first, second = run_all(path, cells, answered)
     said = outputs(second)
     unsolved = {n for name, n in numbers.items() if f"Exercise {n} passed" not in str(said[name])}
     assert unsolved == set()
@@ -102,12 +94,10 @@ def test_again_solved_and_while_panels_train(path, monkeypatch):
     varying = {cell.id for cell in cells if is_tagged(cell)}  # a learner's loss may round otherwise
     assert differing(first, second, but={*numbers, *used, *varying}) == set()
     monkeypatch.delenv("COURSE_FOREGROUND")
-    with beside.setup_kernel():
-        third = run_all(beside, cells)
-        beside.nb.cells.append(again := new_code_cell(AGAIN))
-        beside.execute_cell(again, len(beside.nb.cells) - 1)
-    assert differing(first, third, but=with_widgets(third)) == set()
-    assert "stopped by an error" not in str(again.outputs), again.outputs
+    [third] = run_all(path, [*cells, new_code_cell(AGAIN, id="again")])
+    assert differing(first, third, but={"last", *with_widgets(third)}) == set()
+    assert outputs(third)["again"] == outputs(first)["last"]  # how panels ended
+    assert "stopped by an error" not in str(third[-1].outputs), third[-1].outputs
 
 
 def test_from_the_top_to_the_first_panel(monkeypatch):
@@ -115,9 +105,7 @@ def test_from_the_top_to_the_first_panel(monkeypatch):
     path = PATHS[0]
     cells = read(path).cells
     last = next(i for i, cell in enumerate(cells) if "LivePanel(" in cell.source)
-    running = kernel(path)
-    with running.setup_kernel():
-        executed = run_all(running, cells[: last + 1])
+    [executed] = run_all(path, cells[: last + 1])
     ends = executed[-1].outputs[0].text.splitlines()
     assert ends and all(end.startswith("Finished.") for end in ends), ends
     assert cells[last].id in with_widgets(executed)

@@ -30,9 +30,11 @@ def random_mdp(seed, states=5, actions=3):
     terminal = torch.arange(states) == states - 1
     start = draw(states) * ~terminal
     logits = 2 * draw(states, actions) - 1
-    return MDP(
-        transitions, 4 * draw(states, actions, states) - 2, terminal, start / start.sum()
-    ), logits
+    rewards = 4 * draw(states, actions, states) - 2
+    return MDP(transitions, rewards, terminal, start / start.sum()), logits
+
+
+SOLVERS = state_values, action_values, objective, occupancy, policy_gradient
 
 
 def corridor_policy(right):
@@ -62,18 +64,13 @@ def test_corridor_has_the_published_value(right):
     assert value == pytest.approx((2 * right - 4) / (right * (1 - right)), rel=1e-10)
 
 
-def test_corridor_has_the_published_figures():
-    figures = [objective(short_corridor(), corridor_policy(p), 1).item() for p in (0.95, 0.05)]
-    assert figures == pytest.approx([-44.2, -82.1], abs=0.05)
-    best = objective(short_corridor(), corridor_policy(2 - math.sqrt(2)), 1).item()
-    assert best == pytest.approx(-11.657, abs=5e-4)
-
-
 def test_grid_has_the_known_values():
     uniform = torch.full((25, 4), 0.25)
     assert optimal_values(grid(), 0.99)[0].item() == pytest.approx(0.8641307, abs=5e-8)
     assert objective(grid(), uniform, 0.99).item() == pytest.approx(-0.0964725, abs=5e-8)
     assert occupancy(grid(), uniform, 1).sum().item() == pytest.approx(106.818, abs=5e-4)
+    free = optimal_values(grid(step_reward=0), 1)
+    assert (free[:-1] == 1).all() and free[-1] == 0
 
 
 @pytest.mark.parametrize("gamma", [0, 0.5, 0.99, 1])
@@ -108,12 +105,6 @@ def test_policy_gradient_is_the_gradient_of_the_objective(seed, gamma):
     (autograd,) = torch.autograd.grad(objective(mdp, logits.softmax(-1), gamma), logits)
     assert torch.allclose(theorem, autograd, rtol=0, atol=1e-12)
     assert theorem.abs().max() > 0.01
-    logits = logits.detach()
-    for s, a in itertools.product(range(5), range(3)):
-        nudge = torch.zeros_like(logits)
-        nudge[s, a] = 1e-5
-        up, down = (objective(mdp, (logits + d).softmax(-1), gamma) for d in (nudge, -nudge))
-        assert theorem[s, a].item() == pytest.approx(((up - down) / 2e-5).item(), abs=1e-7)
 
 
 @pytest.mark.parametrize("gamma", [0, 0.9, 0.99, 1])
@@ -133,7 +124,7 @@ def test_many_policies_at_once_are_each_as_alone(gamma):
     mdp, _ = random_mdp(3)
     logits = torch.randn(2, 4, 5, 3, generator=torch.Generator().manual_seed(0)).double()
     policies = logits.softmax(-1)
-    for solve in (state_values, action_values, objective, occupancy, policy_gradient):
+    for solve in SOLVERS:
         given = logits if solve is policy_gradient else policies
         alone = torch.stack([solve(mdp, one, gamma) for one in given.flatten(0, 1)])
         together = solve(mdp, given, gamma)
@@ -149,13 +140,8 @@ def test_one_of_many_policies_without_end_is_a_slip():
         state_values(short_corridor(), policies[..., :1], 1.0)
 
 
-def test_optimal_values_need_no_cost_per_step():
-    values = optimal_values(grid(step_reward=0), 1)
-    assert (values[:-1] == 1).all() and values[-1] == 0
-
-
 @pytest.mark.parametrize("right", [0.0, 1.0, 1e-20])
-@pytest.mark.parametrize("solve", [state_values, action_values, objective, occupancy])
+@pytest.mark.parametrize("solve", SOLVERS[:4])
 def test_gamma_1_and_a_policy_without_end_is_a_slip(solve, right):
     with pytest.raises(SlipError, match=r"With gamma 1 .* never ends"):
         solve(short_corridor(), corridor_policy(right), 1)
@@ -170,21 +156,16 @@ def test_a_trap_is_named_and_rounding_hides_nothing():
         state_values(mdp, policy, 1)
 
 
-def test_an_unlikely_end_is_an_end():
-    value = objective(short_corridor(), corridor_policy(1e-8), 1).item()
-    assert value == pytest.approx(-4e8, rel=1e-5)
-
-
-def test_endless_reward_has_no_best_value():
+def test_an_unlikely_end_is_an_end_and_endless_reward_has_no_best_value():
     mdp = short_corridor()
+    assert objective(mdp, corridor_policy(1e-8), 1).item() == pytest.approx(-4e8, rel=1e-5)
     with pytest.raises(SlipError, match="did not settle"):
         optimal_values(mdp._replace(rewards=-mdp.rewards), 1)
 
 
 GOOD = short_corridor()
-UNEVEN = GOOD.transitions.clone()
+UNEVEN, BELOW = GOOD.transitions.clone(), GOOD.transitions.clone()
 UNEVEN[0, 0, 0] = 0.5
-BELOW = GOOD.transitions.clone()
 BELOW[0, 0, :2] = torch.tensor([2.0, -1.0])
 
 
@@ -204,31 +185,30 @@ BELOW[0, 0, :2] = torch.tensor([2.0, -1.0])
     ],
 )
 def test_a_wrong_table_is_a_slip(changes, sentence):
-    for solve in (state_values, action_values, objective, occupancy, policy_gradient):
-        with pytest.raises(SlipError, match=sentence):
-            solve(GOOD._replace(**changes), corridor_policy(0.5), 0.9)
     with pytest.raises(SlipError, match=sentence):
         optimal_values(GOOD._replace(**changes), 0.9)
-
-
-@pytest.mark.parametrize("gamma", [-0.1, 1.1, math.nan, None])
-def test_gamma_outside_0_to_1_is_a_slip(gamma):
-    for solve in (state_values, action_values, objective, occupancy, policy_gradient):
-        with pytest.raises(SlipError, match="gamma must be a number from 0 to 1"):
-            solve(GOOD, corridor_policy(0.5), gamma)
-    with pytest.raises(SlipError, match="gamma must be a number from 0 to 1"):
-        optimal_values(GOOD, gamma)
+    for solve in SOLVERS:
+        with pytest.raises(SlipError, match=sentence):
+            solve(GOOD._replace(**changes), corridor_policy(0.5), 0.9)
 
 
 @pytest.mark.parametrize(
-    "policy, sentence",
+    "policy, gamma, sentence",
     [
-        (torch.ones(4, 3) / 3, "policy must have the shape"),
-        (torch.ones(4, 2), "Each row of policy .* sums reach from 2 to 2"),
-        (torch.tensor([[1.5, -0.5]] * 4), "Each row of policy"),
-        (torch.full((4, 2), math.nan), "Each row of policy"),
+        (torch.ones(4, 3) / 3, 0.9, "policy must have the shape"),
+        (torch.ones(4, 2), 0.9, "Each row of policy .* sums reach from 2 to 2"),
+        (torch.tensor([[1.5, -0.5]] * 4), 0.9, "Each row of policy"),
+        (torch.full((4, 2), math.nan), 0.9, "Each row of policy"),
+        *(
+            (corridor_policy(0.5), gamma, "gamma must be a number from 0 to 1")
+            for gamma in (-0.1, 1.1, math.nan, None)
+        ),
     ],
 )
-def test_a_wrong_policy_is_a_slip(policy, sentence):
-    with pytest.raises(SlipError, match=sentence):
-        state_values(GOOD, policy, 0.9)
+def test_a_wrong_policy_or_discount_is_a_slip(policy, gamma, sentence):
+    for solve in SOLVERS[:4]:
+        with pytest.raises(SlipError, match=sentence):
+            solve(GOOD, policy, gamma)
+    if "gamma" in sentence:
+        with pytest.raises(SlipError, match=sentence):
+            optimal_values(GOOD, gamma)

@@ -22,23 +22,13 @@ def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def readme_commands():
-    """The lines of README's bash blocks: the set-up commands, and nothing else."""
-    text = "\n".join(lines("README.md"))
-    return re.findall(r"^```bash\n(.*?)\n```$", text, re.DOTALL | re.MULTILINE)
-
-
-def test_the_lock_pins_what_the_project_names():
-    locked = {line.partition(" ;")[0] for line in lines("requirements.txt")}
-    direct = {re.sub(r"\[.*\]", "", name) for name in project()["project"]["dependencies"]}
-    assert direct <= locked
-
-
-def test_the_lock_is_exact_and_brings_neither_cuda_nor_an_index():
+def test_the_lock_pins_all_exactly_and_brings_neither_cuda_nor_an_index():
     *pins, last = lines("requirements.txt")
     assert last == "-e ."
     assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+( ; [^/]+)?", pin)] == []
     assert [pin for pin in pins if pin.startswith(("cuda", "nvidia", "triton"))] == []
+    direct = {re.sub(r"\[.*\]", "", name) for name in project()["project"]["dependencies"]}
+    assert direct <= {pin.partition(" ;")[0] for pin in pins}
 
 
 def test_every_folder_of_helpers_is_installed():
@@ -48,7 +38,8 @@ def test_every_folder_of_helpers_is_installed():
 
 
 def test_readme_has_two_commands_for_a_fresh_machine():
-    learn, test = readme_commands()
+    readme = "\n".join(lines("README.md"))
+    learn, test = re.findall(r"^```bash\n(.*?)\n```$", readme, re.DOTALL | re.MULTILINE)
     install = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && "
     assert learn == install + ".venv/bin/jupyter lab notebooks/00_start_here.ipynb"
     assert test == install + ".venv/bin/pytest"

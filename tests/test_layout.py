@@ -36,9 +36,8 @@ def imported(path):
 def module_of(name):
     """The file of an imported name of helpers, or None for what is no module of its own."""
     parts = name.split(".")[1:]
-    places = [
-        HELPERS.joinpath(*parts[:length]) for length in (len(parts), len(parts) - 1) if length
-    ]
+    lengths = [length for length in (len(parts), len(parts) - 1) if length]
+    places = [HELPERS.joinpath(*parts[:length]) for length in lengths]
     files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
     return next((file for file in files if file.exists()), None)
 
@@ -48,26 +47,14 @@ def test_each_module_has_its_row():
     assert {row(path) for path in MODULES} == set(ROWS)
 
 
-each_module = pytest.mark.parametrize("path", MODULES, ids=row)
-
-
-@each_module
-def test_imports_run_downward(path):
-    """In a package that has one row, among themselves as they like."""
+@pytest.mark.parametrize("path", MODULES, ids=row)
+def test_imports_run_downward_and_no_module_is_long(path):
+    """In a package that has one row, among themselves as they like; checks hold the mistakes that
+    they name. Nothing under the line knows of pictures."""
     for name in imported(path):
         file = module_of(name) if name.startswith("helpers.") else None
         if file and not row(file) == row(path) == f"{file.parent.name}/":
             assert row(file) in ROWS[ROWS.index(row(path)) + 1 :], name
-
-
-@each_module
-def test_nothing_under_the_line_knows_of_pictures(path):
-    if row(path) in BELOW:
-        known = {name.split(".")[0] for name in imported(path)}
-        assert not known & {"matplotlib", "ipywidgets", "IPython"}
-
-
-@each_module
-def test_no_module_is_long(path):
-    """But for checks, which hold the mistakes that they name."""
+        drawing = name.split(".")[0] in {"matplotlib", "ipywidgets", "IPython"}
+        assert not (drawing and row(path) in BELOW), name
     assert row(path) == "checks/" or len(path.read_text().splitlines()) <= LINES

@@ -1,7 +1,6 @@
 """Lesson 03: each of its numbers by a second way that shares no code with the lesson's."""
 
 import itertools
-import random
 import re
 from fractions import Fraction
 
@@ -11,8 +10,8 @@ import torch
 from lesson_cells import Lesson, each_end, each_seed
 from torch import nn
 
-from helpers import networks
-from helpers.live import Judged, critic_picture
+from helpers import loop, networks
+from helpers.live import critic_picture
 
 LESSON = Lesson(3)
 MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
@@ -83,23 +82,6 @@ def test_the_fishers_three_critics():
         assert abs(d.mean() - (4 - 1.2 * v) / 2) < 4 * d.std() / len(d) ** 0.5
 
 
-def test_the_spreads_of_both_estimates():
-    rng, deltas, luck = random.Random(1), [], []
-    for _ in range(800):
-        cell, path, end = (0, 0), [], False
-        while not end:
-            after, r, end = walk(cell, rng.choice(MOVES))
-            path.append((cell, r, after))
-            cell = after
-        G = 0.0
-        for cell, r, after in reversed(path):
-            G = r + 0.99 * G
-            luck.append(G - BLIND[cell])
-            deltas.append(r + 0.99 * BLIND[after] - BLIND[cell])
-    assert np.std(luck) == pytest.approx(0.551, abs=0.03)
-    assert np.std(deltas) == pytest.approx(0.091, abs=0.006)
-
-
 # --- the friend ----------------------------------------------------------------------------------
 
 
@@ -148,41 +130,6 @@ def test_the_undetached_values_of_the_book():
     assert sum(np.allclose(v, [0.5, 1, 0], atol=2e-3) for v in settled) == 3
 
 
-def test_the_least_surprised_critic_of_the_grid():
-    visits = {cell: 0.0 for cell in CELLS}
-    where = {(0, 0): 1.0}
-    for _ in range(6000):
-        nexts = {}
-        for cell, p in where.items():
-            visits[cell] += p
-            for after, _, end in (walk(cell, m) for m in MOVES):
-                if not end:
-                    nexts[after] = nexts.get(after, 0) + p / 4
-        where = nexts
-    number = {cell: i for i, cell in enumerate(CELLS)}
-    normal, right = np.zeros((24, 24)), np.zeros(24)
-    for cell in CELLS:
-        for after, r, end in (walk(cell, m) for m in MOVES):
-            row = np.zeros(24)
-            row[number[cell]] += 1
-            if not end:
-                row[number[after]] -= 0.99
-            normal += visits[cell] * np.outer(row, row)
-            right += visits[cell] * r * row
-    assert np.linalg.solve(normal, right)[number[0, 0]] == pytest.approx(0.956, abs=5e-4)
-
-
-def test_log_softmax_survives_where_the_log_of_softmax_does_not():
-    for gap, broken in [(10.0, False), (90.0, True), (110.0, True)]:
-        for naive in (True, False):
-            x = torch.tensor([gap, 0.0], requires_grad=True)
-            log = x.softmax(0).log() if naive else x.log_softmax(0)
-            slope = torch.autograd.grad(log[1], x)[0]
-            assert bool(slope.isfinite().all()) != (naive and broken)
-    clamped = torch.distributions.Categorical(probs=x.softmax(0)).log_prob(torch.tensor(1))
-    assert not torch.autograd.grad(clamped, x)[0].any()
-
-
 # --- the panel -----------------------------------------------------------------------------------
 
 
@@ -200,6 +147,7 @@ def test_every_end_of_the_sliders_trains_and_draws(training, settings):
 def test_the_same_seed_gives_the_same_numbers_and_agents_are_judged_alone(training):
     first, again = (list(training["train"](agents=2, updates=20)) for _ in range(2))
     assert torch.equal(first[-1].critic, again[-1].critic)
+    assert first[-1].words().endswith(f"error of the critic {first[-1].errors().mean():.3f}.")
     policy = first[-1].policy[1].numpy()
     v = dict.fromkeys([*CELLS, (4, 4)], 0.0)
     for _ in range(3000):
@@ -209,20 +157,6 @@ def test_the_same_seed_gives_the_same_numbers_and_agents_are_judged_alone(traini
                 p * (r + 0.99 * v[after]) for p, (after, r, _) in zip(policy[5 * y + x], steps)
             )
     assert first[-1].exact[1, 0] == pytest.approx(v[0, 0], abs=1e-6)
-
-
-def test_the_picture_keeps_ghosts_and_says_when_it_diverged():
-    picture, half = critic_picture(), torch.full((1, 25), 0.5)
-    policy, visits = torch.full((1, 25, 4), 0.25), torch.full((1, 25), 1 / 25)
-    for run in range(5):
-        picture.restart(f"run {run}")
-        before = picture.png()
-        picture.add(Judged(1.0, 100, half * run, half, policy, visits, 0.9))
-        assert picture.png() != before
-    assert [row[1] for row in picture.rows()] == ["run 4", "run 3", "run 2", "run 1"]
-    assert picture.rows()[0][2].endswith("error of the critic 1.500.")
-    lost = Judged(1.0, 100, half * torch.nan, half, policy, visits, 0.9)
-    assert lost.words().startswith("Diverged")
 
 
 SEED_SETS = [77, 1, 2]  # each of 16 agents, none of them the lesson's
@@ -236,8 +170,11 @@ def test_the_collapsed_answer_on_sixteen_other_agents(training, seed):
 
     usual, arrived = end()
     assert arrived >= 14 and usual.errors().mean() < 0.1
-    fast, arrived = end(lr=0.01)
-    assert arrived <= 2 and fast.exact[:, 0].mean() < -0.7 and fast.errors().mean() < 0.4
+    *reports, fast = training["train"](agents=16, seed=seed, lr=0.01, every=40)
+    value = torch.stack([report.exact[:, 0] for report in (*reports, fast)])
+    assert 1 <= ((value.amax(0) > 0.75) & (value[-1] < 0.75)).sum() <= 10  # some lose the way
+    assert (value[-1] > fast.best - 0.1 * abs(fast.best)).sum() <= 2
+    assert fast.exact[:, 0].mean() < -0.7 and fast.errors().mean() < 0.4
     alone, arrived = end(critic_rate=0.0)
     assert arrived <= 2 and alone.exact[:, 0].mean() < -0.0965
     assert nearer(alone.policy).mean() > 0.7
@@ -245,13 +182,6 @@ def test_the_collapsed_answer_on_sixteen_other_agents(training, seed):
     assert quick.errors().mean() > 2.5 * usual.errors().mean()
     impatient, arrived = end(gamma=0.5)
     assert arrived >= 14 and impatient.errors().mean() < 0.1
-
-
-@each_seed("seed", SEED_SETS)
-def test_fast_agents_find_the_way_and_some_lose_it(training, seed):
-    reports = training["train"](agents=16, seed=seed, lr=0.01, every=40)
-    value = torch.stack([report.exact[:, 0] for report in reports])
-    assert 1 <= ((value.amax(0) > 0.75) & (value[-1] < 0.75)).sum() <= 10
 
 
 def nearer(policies):
@@ -278,7 +208,7 @@ class Table(networks.Actor):
 
 @each_seed("seed", SEED_SETS)
 def test_without_a_critic_it_is_the_network_that_generalises(training, seed, monkeypatch):
-    monkeypatch.setattr(networks, "Actor", Table)
+    monkeypatch.setattr(loop, "Actor", Table)
     (end,) = training["train"](agents=16, seed=seed, every=800, critic_rate=0.0)
     each = nearer(end.policy).mean(0)
     beside_the_goal = [19, 23]
@@ -367,51 +297,39 @@ def test_with_its_own_settings_a_shared_body_is_as_good():
 
 # --- predictions ---------------------------------------------------------------------------------
 
-GRID = "import matplotlib.pyplot", "V_blind ="
-REVEALED = {  # the cells that lead from the question to the answer, the last one reveals it
-    "friend": (["friend-game", "friend-reveal"], "2"),
-    "flattered": (["def gradient_with", "true_gradient =", "cell-020"], "3"),
-    "spread": (["def blind_walks", "deltas =", "to_go[t] =", "cell-027"], "4 to 8"),
-    "limit": (["import gymnasium", "def balance", "def one_number", "cell-053"], "50"),
-}
 
-
-def answers(name, *cells, **given):
-    """The options that come out as right."""
-    return LESSON.came_out(f"guess-{name}", *cells, **LESSON.run(*GRID, **given))
-
-
-@pytest.mark.parametrize("name", REVEALED)
-def test_what_comes_out_of_a_prediction(name):
-    cells, right = REVEALED[name]
-    assert answers(name, *cells) == [right]
-
-
-@pytest.mark.parametrize(
-    ("fall", "right"),
-    [(0.0, "less than 0.05"), (0.1, "0.05 to 0.2"), (0.3, "0.2 to 0.5"), (1.4, "more than 0.5")],
-)
-def test_what_comes_out_of_the_fall(fall, right):
+def values_that_fall(fall):
     mean = torch.tensor([-0.1, 0.4, 0.7, 0.7 - fall, 0.75, 0.86])
-    assert answers("fall", "fall-reveal", values=mean[:, None].expand(6, 8)) == [right]
+    return {"values": mean[:, None].expand(6, 8)}
 
 
-@pytest.mark.parametrize(
-    ("arrived", "share", "right"),
-    [
-        (0, 0.42, "nothing, as good as blind"),
-        (1, 0.85, "something, but not the way"),
-        (15, 1.0, "the way, only more slowly"),
-    ],
-)
-def test_what_comes_out_of_a_silent_critic(arrived, share, right):
-    found = {"critic's rate 0": (arrived, torch.tensor(share))}
-    assert answers("silent", "silent-reveal", found=found) == [right]
+def without_critic(arrived, share):
+    return {"found": {"critic's rate 0": (arrived, torch.tensor(share))}}
+
+
+REVEALED = [  # the cells that lead from the question to the answer, what they are given, and it
+    ("friend", ["friend-game", "friend-reveal"], {}, "2"),
+    ("flattered", ["def gradient_with", "true_gradient =", "cell-020"], {}, "3"),
+    ("spread", ["def blind_walks", "deltas =", "to_go[t] =", "cell-027"], {}, "4 to 8"),
+    ("limit", ["import gymnasium", "def balance", "def one_number", "cell-053"], {}, "50"),
+    ("fall", ["fall-reveal"], values_that_fall(0.0), "less than 0.05"),
+    ("fall", ["fall-reveal"], values_that_fall(0.1), "0.05 to 0.2"),
+    ("fall", ["fall-reveal"], values_that_fall(0.3), "0.2 to 0.5"),
+    ("fall", ["fall-reveal"], values_that_fall(1.4), "more than 0.5"),
+    ("silent", ["silent-reveal"], without_critic(0, 0.42), "nothing, as good as blind"),
+    ("silent", ["silent-reveal"], without_critic(1, 0.85), "something, but not the way"),
+    ("silent", ["silent-reveal"], without_critic(15, 1.0), "the way, only more slowly"),
+]
+
+
+@pytest.mark.parametrize(("name", "cells", "given", "right"), REVEALED)
+def test_what_comes_out_of_a_prediction(name, cells, given, right):
+    names = LESSON.run("import matplotlib.pyplot", "V_blind =", **given)
+    assert LESSON.came_out(f"guess-{name}", *cells, **names) == [right]
 
 
 def test_each_prediction_is_tested():
-    asked = [name for name in LESSON.cells if name.startswith("guess-")]
-    assert asked == [f"guess-{name}" for name in (*REVEALED, "fall", "silent")]
+    assert {*LESSON.asked()} == {f"guess-{name}" for name, *_ in REVEALED}
     assert LESSON.cell("score").source == "live.score()"
 
 

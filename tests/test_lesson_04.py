@@ -5,7 +5,6 @@ import contextlib
 import copy
 import io
 import itertools
-import math
 import random
 from fractions import Fraction
 from functools import partial
@@ -72,60 +71,37 @@ def test_the_more_the_judge_errs_the_longer_she_should_watch():
 
 # --- what comes out of the predictions -----------------------------------------------------------
 
-BARGAIN = "imports", "bargain-off", "bargain-guess"
+EIGHT = [
+    name
+    for name in CARTPOLE
+    if CARTPOLE[name] != training.a2c.__kwdefaults__[name] and name != "total_steps"
+]
 MEASURED = *GRID, "walk", "measure"
+GAE = *MEASURED, "expected-gae", "bias-and-variance"
 TRAP = "imports", "sixteen", "monte-carlo", "features", "lstd"
-STANDING_IN = """
-base = torch.full((32,), 400.0)
-without = {name: base + 9 * k for k, name in enumerate(eight)} | {"lr": base / 9}
-"""
-REVEALED = {  # what comes before the question, what follows it, and what comes out
-    "plan": (BARGAIN, ["bargain-came-out"], "2 x 60 months"),
-    "cut": (
-        ("imports", "leaner", "cuts-guess"),
-        ["cuts", "cuts-came-out"],
-        "8 steps of all 64",
-    ),
-    "right": ((*MEASURED, "four-guess"), ["four-answers"], "three"),
-    "data": (
-        (*MEASURED, "expected-gae", "bias-and-variance", "best-guess"),
-        ["best-lambda"],
-        "goes up",
-    ),
-    "shift": ((*TRAP, "trap-guess"), ["trap"], "by more than 40 %"),
-    "entry": (
-        ("imports", "settings", "defaults", "entry-guess"),
-        ["permutation-test", "table"],
-        "lr",
-    ),
-}
+BASE = torch.full((32,), 400.0)
+WITHOUT = {name: BASE + 9 * k for k, name in enumerate(EIGHT)} | {"lr": BASE / 9}
+TRAINED = {"base": BASE, "without": WITHOUT}  # in place of minutes of training
+SETTINGS = "imports", "settings", "defaults"
+ALIKE = {"scatter": [torch.tensor(x) for x in (0.1, 0.11, 0.12)]}
+REVEALED = [  # the question, what comes before it and after it, what is given, and what comes out
+    ("bargain-guess", ("imports", "bargain-off"), ["bargain-came-out"], {}, "2 x 60 months"),
+    ("cuts-guess", ("imports", "leaner"), ["cuts", "cuts-came-out"], {}, "8 steps of all 64"),
+    ("cuts-guess", ("imports",), ["cuts-came-out"], ALIKE, "all scatter much the same"),
+    ("four-guess", MEASURED, ["four-answers"], {}, "three"),
+    ("best-guess", GAE, ["best-lambda"], {}, "goes up"),
+    ("trap-guess", TRAP, ["trap"], {}, "by more than 40 %"),
+    ("entry-guess", SETTINGS, ["permutation-test", "table"], TRAINED, "lr"),
+]
 
 
-@pytest.mark.parametrize("name", REVEALED)
-def test_an_option_of_each_prediction_comes_out(name, no_page, capsys):
-    before, after, answer = REVEALED[name]
-    names = run_cells(*before)
-    if name == "entry":  # training all settings takes minutes
-        exec(STANDING_IN, names)
-    prediction = names[f"guess_{name}"]
-    prediction._guess.value = answer
-    LESSON.run(*after, **names)
-    assert prediction.right
-    *_, said = capsys.readouterr().out.splitlines()
-    assert said == f"You guessed: {answer}. And it came out."
-    other = next(option for option in prediction.options if option != answer)
-    prediction._guess.value = other
-    LESSON.run(*after, **names)
-    assert not prediction.right
-    *_, said = capsys.readouterr().out.splitlines()
-    assert said == f"You guessed: {other}. And it came out otherwise: {answer}."
+@pytest.mark.parametrize(("ask", "before", "after", "given", "answer"), REVEALED)
+def test_what_comes_out_of_a_prediction(ask, before, after, given, answer):
+    assert LESSON.came_out(ask, *after, **run_cells(*before), **given) == [answer]
 
 
-def test_cuts_that_scatter_alike_are_an_answer(no_page):
-    names = run_cells("imports", "cuts-guess")
-    names["guess_cut"]._guess.value = names["guess_cut"].options[-1]
-    LESSON.run("cuts-came-out", **names, scatter=[torch.tensor(x) for x in (0.1, 0.11, 0.12)])
-    assert names["guess_cut"].right
+def test_each_prediction_is_tested():
+    assert {*LESSON.asked()} == {ask for ask, *_ in REVEALED}
 
 
 # --- three steps, in fractions -------------------------------------------------------------------
@@ -144,38 +120,15 @@ def test_the_three_steps_in_fractions():
     assert sum((half * half) ** k * deltas[k] for k in range(3)) == Fraction(-3, 2)
 
 
-@pytest.mark.parametrize("name", ["n-step-package", "telescope", "sum-and-recursion", "agree"])
+@pytest.mark.parametrize(
+    "name", ["n-step-package", "telescope", "sum-and-recursion", "agree", "published"]
+)
 def test_what_should_agree_is_stored_as_true(name):
-    assert "True" in LESSON.said(name) and "False" not in LESSON.said(name)
-
-
-def test_the_published_vectors_are_matched_at_all_three_lambdas():
-    assert LESSON.said("published").count("True") == 3
+    said = LESSON.said(name)
+    assert said.count("True") >= (3 if name == "published" else 1) and "False" not in said
 
 
 # --- batches -------------------------------------------------------------------------------------
-
-
-def test_broad_batches_scatter_several_times_less():
-    """The same policy in Gymnasium's own single environments, without collect."""
-    draw, paths = random.Random(1), []
-    for number in range(24):
-        env = gymnasium.make("CartPole-v1")
-        state, _ = env.reset(seed=100 + number)
-        positions = []
-        for step in range(100 + 1024):
-            if step >= 100:
-                positions.append(state[0])
-            lean = 0.06 * state[0] + 0.15 * state[1] + 3 * state[2] + 1.5 * state[3]
-            push = int(draw.random() < 1 / (1 + math.exp(-2 * lean)))
-            state, _, terminated, truncated, _ = env.step(push)
-            if terminated or truncated:
-                state, _ = env.reset()
-        paths.append(positions)
-    x = np.array(paths).T  # [1024, 24]
-    tall = x.reshape(2, 512, 24).mean(1).std()
-    broad = x.reshape(-1, 8, 24).mean((1, 2)).std()  # 192 states: scatter as for 512, times 1.63
-    assert tall > 2 * broad * (192 / 512) ** 0.5 * 1.3
 
 
 # --- what lambda trades --------------------------------------------------------------------------
@@ -189,52 +142,27 @@ def moves(x, y):
 
 CHANCES = np.exp([0.5, 0.5, 0, 0]) / np.exp([0.5, 0.5, 0, 0]).sum()
 GOAL, MIDDLE = (4, 4), (2, 2)
+LEADS = np.array([[x + 5 * y for x, y in moves(cell % 5, cell // 5)] for cell in range(25)])
 
 
-def values_by_sweeps(gamma=0.95):
-    V = {(x, y): 0.0 for x in range(5) for y in range(5)}
-    for _ in range(2000):
-        for here in V:
-            if here != GOAL:
-                V[here] = sum(
-                    chance * (1.0 if after == GOAL else -0.01 + gamma * V[after])
-                    for chance, after in zip(CHANCES, moves(*here))
-                )
-    return V
-
-
-def expected_gae_by_steps(critic, action, lam, gamma=0.95, horizon=600):
-    """E[A | middle, action], following where the walker may be, step by step."""
-
-    def delta(here, after):
-        value = 0 if after == GOAL else critic[after]
-        return (1.0 if after == GOAL else -0.01) + gamma * value - critic[here]
-
-    after = moves(*MIDDLE)[action]
-    total, where = delta(MIDDLE, after), {after: 1.0}
-    for step in range(1, horizon):
-        following = {}
-        for here, chance in where.items():
-            if here == GOAL:
-                continue
-            for share, to in zip(CHANCES, moves(*here)):
-                total += (gamma * lam) ** step * chance * share * delta(here, to)
-                following[to] = following.get(to, 0) + chance * share
-        where = following
-    return total
+def expected_gae_by_series(critic, lam, gamma=0.95):
+    """E[A | cell, action], [25, 4]: this TD error, and those of the walker's further way."""
+    arrives = LEADS == 24
+    deltas = np.where(arrives, 1, -0.01 + gamma * critic[LEADS]) - critic[:, None]
+    P = sum(p * np.eye(25)[LEADS[:, a]] for a, p in enumerate(CHANCES))
+    P[24] = deltas[24] = 0
+    later = np.linalg.solve(np.eye(25) - gamma * lam * P, deltas @ CHANCES)
+    return deltas + gamma * lam * later[LEADS]
 
 
 def test_expected_gae_is_what_following_the_walker_gives():
     names = run_cells(*GRID, "expected-gae")
-    V = values_by_sweeps()
-    assert names["V"].tolist() == pytest.approx([V[x, y] for y in range(5) for x in range(5)])
-    flat = dict.fromkeys(V, 0.0)
-    for critic, tensor in [(V, names["V"]), (flat, torch.zeros(25))]:
+    V = names["V"].numpy()
+    assert np.allclose(expected_gae_by_series(V, 0.0)[:24] @ CHANCES, 0)  # V is the walker's
+    for critic in (V, np.zeros(25)):
         for lam in (0.0, 0.5, 0.9, 1.0):
-            table = names["expected_gae"](tensor, lam)
-            for action in (1, 3):
-                by_steps = expected_gae_by_steps(critic, action, lam)
-                assert table[12, action].item() == pytest.approx(by_steps, abs=1e-6)
+            table = names["expected_gae"](torch.from_numpy(critic), lam)
+            assert np.allclose(table[:24], expected_gae_by_series(critic, lam)[:24], atol=1e-6)
 
 
 def test_the_two_critics():
@@ -268,72 +196,14 @@ def walk(rng, first, gamma=0.95):
 
 def test_one_pair_scatters_by_almost_three_times_the_answer_at_lambda_1():
     rng = random.Random(0)
-    right, left = ([walk(rng, action) for _ in range(6000)] for action in (1, 3))
+    right, left = ([walk(rng, action) for _ in range(2000)] for action in (1, 3))
     scatter = (np.var(right) + np.var(left)) ** 0.5
     assert scatter == pytest.approx(0.43, abs=0.02)
     assert f"one pair ± {scatter:.1f}" in LESSON.said("four-answers")
     assert 2.5 < scatter / 0.1577 < 3
 
 
-def test_with_more_data_the_ignorant_critics_best_lambda_rises():
-    exactly, ignorant = LESSON.said("best-lambda").splitlines()
-    numbers = [float(x) for x in ignorant.partition(": [")[2].strip(" ]").split()]
-    assert numbers == sorted(numbers) and numbers[0] < 0.8 and numbers[-1] == 1
-    assert exactly.endswith("[0. 0. 0. 0.]")
-
-
 # --- the reset row -------------------------------------------------------------------------------
-
-
-def random_rows(seed, envs=200, steps=400):
-    """States, next states, rewards, terminated, real: CartPole stepped here, all pushes random."""
-    worlds = gymnasium.make_vec("CartPole-v1", num_envs=envs)
-    rng, rows = np.random.default_rng(seed), []
-    before, _ = worlds.reset(seed=seed)
-    before, ended = before.copy(), np.zeros(envs, bool)
-    for _ in range(steps):
-        after, reward, terminated, truncated, _ = worlds.step(rng.integers(0, 2, envs))
-        rows.append((before, after.copy(), reward.copy(), terminated.copy(), ~ended))
-        before, ended = after.copy(), terminated | truncated
-    return [np.concatenate(column) for column in zip(*rows)]
-
-
-def quadratic(states):
-    x = states / [1, 1, 0.2, 1.5]
-    pairs = [x[:, i] * x[:, j] for i in range(4) for j in range(i, 4)]
-    return np.stack([np.ones(len(x)), *x.T, *pairs], 1)
-
-
-def fitted_value(rows, use, sweeps=1500):
-    """V(0) by repeated regression on r + gamma V(s'): TD learning, one whole batch at a time."""
-    before, after, reward, terminated, _ = (column[use] for column in rows)
-    phi, following = quadratic(before), quadratic(after) * ~terminated[:, None]
-    solve = np.linalg.pinv(phi)
-    constant, carry = solve @ reward, 0.99 * solve @ following
-    w = np.zeros(phi.shape[1])
-    for _ in range(sweeps):
-        w = constant + carry @ w
-    return w[0]  # at the state 0 all other features are 0
-
-
-def test_the_trap_by_repeated_regression():
-    rows = random_rows(5)
-    real = rows[-1]
-    assert fitted_value(rows, real) == pytest.approx(19.5, abs=1)
-    assert fitted_value(rows, np.ones_like(real)) > 29
-
-
-def test_the_value_of_the_start_by_single_environments():
-    env, rng, returns = gymnasium.make("CartPole-v1").unwrapped, random.Random(2), []
-    for number in range(3000):
-        env.reset(seed=number)
-        length, over = 0, False
-        while not over:
-            over = env.step(rng.randrange(2))[2]
-            length += 1
-        returns.append((1 - 0.99**length) / 0.01)
-    error = np.std(returns) / len(returns) ** 0.5
-    assert np.mean(returns) == pytest.approx(19.5, abs=0.2 + 3 * error)
 
 
 def test_the_stored_trap_says_what_the_text_says():
@@ -341,23 +211,6 @@ def test_the_stored_trap_says_what_the_text_says():
     clean, bogus = ({line[1]: float(line[i]) for line in lines} for i in (2, 7))
     assert all(value == pytest.approx(19.5, abs=1) for value in clean.values())
     assert bogus["2:"] > 30 and bogus["4:"] < 25 and abs(bogus["1:"] - clean["1:"]) < 0.5
-
-
-def test_resets_do_harm_only_through_features_that_fallen_states_share():
-    """States 0, 1, 2 in a row, then 3, fallen; reward 1 a step, gamma 0.9; the last row is a reset."""
-    before, after, rewards = [0, 1, 2, 3], [1, 2, 3, 0], [1, 1, 1, 0]
-    goes_on = np.array([1, 1, 0, 1])[:, None]
-    alone, shared = np.eye(4), np.eye(4)[:, :3] + np.outer([0, 0, 0, 1], [0, 0, 1])
-
-    def start(table, rows):
-        phi, following = table[before[:rows]], (goes_on * table[after])[:rows]
-        w = np.linalg.lstsq(phi.T @ (phi - 0.9 * following), phi.T @ rewards[:rows], rcond=None)[0]
-        return (table @ w)[0]
-
-    truth = 1 + 0.9 + 0.81
-    harmless = [start(alone, 3), start(alone, 4), start(shared, 3)]
-    assert harmless == pytest.approx([truth] * 3)
-    assert start(shared, 4) > truth + 0.5
 
 
 # --- the planted bug -----------------------------------------------------------------------------
@@ -446,15 +299,8 @@ def test_the_cell_records_what_collect_records():
 
 WRONG = {
     "no mask": ("glimpse.valid", "torch.ones_like(glimpse.valid)"),
-    "not normalised": ("losses.normalise(A, valid)", "A"),
-    "rewards not scaled": (" * s.reward_scale", ""),
     "TD errors for a target": ("A + values[:-1]", "A"),
-    "a truncated step for a terminated one": (
-        "glimpse.terminated, glimpse.truncated",
-        "glimpse.truncated, glimpse.terminated",
-    ),
     "not clipped": ("    clip_gradients(optimiser, 0.5)\n", ""),
-    "the critic's loss counts in full": ("0.5 * value", "1.5 * value"),
 }
 
 
@@ -523,14 +369,16 @@ def test_the_stored_verdicts_are_those_that_the_text_reads_out():
     assert verdicts["lr"] == verdicts["reward_scale"] == "worse"
 
 
+def worlds_that(mode, count):
+    kind = {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": mode}}
+    worlds = gymnasium.make_vec("CartPole-v1", num_envs=count, **kind)
+    worlds.reset(seed=0)
+    return worlds
+
+
 def test_same_step_has_no_row_to_leave_out():
     """Gymnasium's own: the row after an end is experience, and the true last state is in info."""
-    mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    worlds = gymnasium.make_vec(
-        "CartPole-v1", num_envs=4, vectorization_mode="sync", vector_kwargs=mode
-    )
-    worlds.reset(seed=0)
-    rng, seen = np.random.default_rng(0), 0
+    worlds, rng, seen = worlds_that(AutoresetMode.SAME_STEP, 4), np.random.default_rng(0), 0
     for _ in range(100):
         states, rewards, terminated, _, info = worlds.step(rng.integers(0, 2, 4))
         assert (rewards == 1).all()
@@ -539,17 +387,13 @@ def test_same_step_has_no_row_to_leave_out():
             assert abs(states[column]).max() <= 0.05 < abs(info["final_obs"][column][2])
     assert seen > 10
     with pytest.raises(TypeError):  # the vectorised form knows no other mode
-        gymnasium.make_vec("CartPole-v1", num_envs=4, **mode)
+        gymnasium.make_vec("CartPole-v1", num_envs=4, autoreset_mode=AutoresetMode.SAME_STEP)
     stored = LESSON.cells["reset-mode"].outputs[0].data["text/plain"]
     assert stored.strip() == "<AutoresetMode.NEXT_STEP: 'NextStep'>"
 
 
 def test_disabled_resets_nothing():
-    options = {"autoreset_mode": AutoresetMode.DISABLED}
-    worlds = gymnasium.make_vec(
-        "CartPole-v1", num_envs=1, vectorization_mode="sync", vector_kwargs=options
-    )
-    worlds.reset(seed=0)
+    worlds = worlds_that(AutoresetMode.DISABLED, 1)
     while not worlds.step(np.array([0]))[2].any():
         pass
     with pytest.raises(AssertionError):
@@ -609,13 +453,6 @@ def short_scores(seed, name=None):
     for progress in a2c("CartPole-v1", agents=32, seed=seed, **settings):
         pass
     return evaluate(progress.actor, "CartPole-v1", episodes=50, seed=7).mean(1)
-
-
-EIGHT = [
-    name
-    for name in CARTPOLE
-    if CARTPOLE[name] != training.a2c.__kwdefaults__[name] and name != "total_steps"
-]
 
 
 @each_seed("seeds", [(11, 12, 13), (14, 15, 16), (17, 18, 2026)])

@@ -1,7 +1,7 @@
 """Lesson 05: each of its numbers by a second way that shares no code with the lesson's."""
 
 import cmath
-import itertools
+import functools
 import math
 import random
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from lesson_cells import Lesson, each_end
+from lesson_cells import Lesson, each_end, each_seed
 
 from helpers import live, losses
 from helpers.errors import SlipError
@@ -78,17 +78,6 @@ def regularised(policy, tau):
     return policy @ R3 + tau * sum(-p * math.log(p) for p in policy if p > 0)
 
 
-@pytest.mark.parametrize("tau", [0.01, 0.1, 0.3, 1, 100])
-def test_no_policy_beats_the_soft_optimal_one(tau):
-    shifted = np.exp((R3 - 1) / tau)
-    soft, best = shifted / shifted.sum(), 1 + tau * math.log(shifted.sum())
-    assert regularised(soft, tau) == pytest.approx(best)
-    rng = np.random.default_rng(0)
-    others = [rng.dirichlet([a] * 3) for a in (0.05, 0.3, 1, 30) for _ in range(2000)]
-    near = [(1 - e) * soft + e * other for other in others[:2000] for e in (1e-3, 1e-1)]
-    assert max(regularised(policy, tau) for policy in others + near) <= best + 1e-12
-
-
 def test_the_published_figures(bandit):
     assert np.allclose(bandit["soft"], [0.880537, 0.119168, 0.000295], atol=5e-7)
     assert bandit["best"].item() == pytest.approx(1.012722, abs=5e-7)
@@ -138,26 +127,6 @@ def test_at_tau_a_tenth_it_looks_like_1_over_t_for_a_thousand_steps(bandit):
 
 
 # --- the bonus that does nothing -----------------------------------------------------------------
-
-
-def parties(p, steps):
-    """All sequences of a fixed number of decisions, 1 for leaving, with their probabilities."""
-    for leaves in itertools.product([0, 1], repeat=steps):
-        chance = math.prod(p if leave else 1 - p for leave in leaves)
-        yield chance, sum(leave - p for leave in leaves)
-
-
-@pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
-def test_over_a_fixed_number_of_steps_it_is_zero_and_over_one_episode_it_is_not(p):
-    for steps in (1, 3, 8):
-        assert abs(sum(chance * score for chance, score in parties(p, steps))) < 1e-12
-    lengths = range(1, 3000)
-    chances = [p * (1 - p) ** (length - 1) for length in lengths]
-    summed = sum(c * (1 - p * T) for c, T in zip(chances, lengths))
-    averaged = sum(c * (1 - p * T) / T for c, T in zip(chances, lengths))
-    assert abs(summed) < 1e-9
-    assert averaged == pytest.approx(-p * math.log(p) / (1 - p) - p)
-    assert averaged > 0.05 * (1 - p)
 
 
 def test_sampled_surprise_is_no_bonus_and_as_a_reward_it_is(bandit):
@@ -224,6 +193,7 @@ def test_the_gradient_of_the_street(street, gamma):
             assert found[s, a] == pytest.approx(slope, abs=1e-8)
 
 
+@functools.cache
 def climbed(tau=0.0, schedule="kept", gamma=0.95, lr=5.0, habit=1.0, steps=500):
     """The lesson's climb with one logit a corner and a tridiagonal system: J at each step."""
     theta, P, earned = np.full(8, -habit), np.zeros((8, 8)), []
@@ -264,13 +234,10 @@ def test_stuck_without_a_bonus_and_out_with_one():
     assert climbed(tau=0.02, schedule="annealed")[-1] > 0.732
     assert climbed(tau=0.1)[-1] == pytest.approx(0.05, abs=2e-3)
     assert climbed(tau=0.1, schedule="annealed")[-1] > 0.72
-
-
-@pytest.mark.parametrize(("lr", "steps"), [(0.3, 4000), (1.0, 1000), (10.0, 500)])
-def test_the_trap_is_no_matter_of_the_learning_rate(lr, steps):
-    assert climbed(lr=lr, steps=steps)[-1] < 0.285
-    assert climbed(lr=lr, steps=steps, tau=0.02)[-1] > 0.72
-    assert climbed(lr=lr, steps=steps, habit=0.0)[-1] > 0.73
+    for lr, steps in [(0.3, 4000), (1.0, 1000), (10.0, 500)]:
+        assert climbed(lr=lr, steps=steps)[-1] < 0.285
+        assert climbed(lr=lr, steps=steps, tau=0.02)[-1] > 0.72
+        assert climbed(lr=lr, steps=steps, habit=0.0)[-1] > 0.73
 
 
 def test_it_is_a_matter_of_the_habit():
@@ -293,24 +260,29 @@ def test_it_is_a_matter_of_the_discount(street):
     assert right > left
 
 
-@pytest.mark.parametrize("tau", [0.02, 0.05, 0.1])
-def test_a_bonus_kept_ends_at_the_soft_optimal_policy(street, tau):
-    values, arrive = np.zeros(10), np.zeros(10)
+@pytest.fixture(scope="module")
+def kept(street):
+    """The last stage of the lesson's climb, by the bonus that is kept."""
+    return {tau: [*street["climb"](tau=tau)][-1] for tau in (0.02, 0.05, 0.1)}
+
+
+def test_a_bonus_kept_ends_at_the_soft_optimal_policy(kept):
+    arrive = np.zeros(10)
     arrive[0], arrive[9] = 0.3, 1.0
-    for _ in range(3000):  # soft value iteration: max becomes tau log sum exp
-        worth = arrive + 0.95 * values
-        values[1:9] = tau * np.logaddexp(worth[:8] / tau, worth[2:] / tau)
-    q = np.stack([worth[:8], worth[2:]], 1) / tau
-    assert walk(q, 0.95, tau)[2] == pytest.approx(values[2])
-    *_, last = street["climb"](tau=tau)
-    reached = walk(last.policy[1:9].log().numpy(), 0.95, tau)[2]
-    assert values[2] - 1e-3 < reached <= values[2] + 1e-9
-    assert last.recent_returns.item() == pytest.approx(walk(q, 0.95)[2], abs=3e-3)
+    for tau, last in kept.items():
+        values = np.zeros(10)
+        for _ in range(3000):  # soft value iteration: max becomes tau log sum exp
+            worth = arrive + 0.95 * values
+            values[1:9] = tau * np.logaddexp(worth[:8] / tau, worth[2:] / tau)
+        q = np.stack([worth[:8], worth[2:]], 1) / tau
+        assert walk(q, 0.95, tau)[2] == pytest.approx(values[2])
+        reached = walk(last.policy[1:9].log().numpy(), 0.95, tau)[2]
+        assert values[2] - 1e-3 < reached <= values[2] + 1e-9
+        assert last.recent_returns.item() == pytest.approx(walk(q, 0.95)[2], abs=3e-3)
 
 
-def test_too_much_wanders(street):
-    *_, last = street["climb"](tau=0.1)
-    right = [0.5, *last.policy[1:9, 1].tolist()]
+def test_too_much_wanders(kept):
+    right = [0.5, *kept[0.1].policy[1:9, 1].tolist()]
     rng, total = random.Random(0), 0
     for _ in range(400):
         corner = 2
@@ -322,15 +294,12 @@ def test_too_much_wanders(street):
 
 
 def test_the_a2c_kind_leads_out_too_and_arrives(street):
-    for tau, steps, low, high in [
-        (0.02, 500, 0, 0.3),
-        (0.02, 1000, 0.7, 0.73),
-        (0.1, 500, 0.5, 0.6),
-    ]:
+    for tau, bounds in [(0.02, {500: (0, 0.3), 1000: (0.7, 0.73)}), (0.1, {500: (0.5, 0.6)})]:
         logits = street["walker"]
-        for _ in range(steps):
+        for step in range(1, max(bounds) + 1):
             logits = logits + 5 * street["local_gradient"](logits, tau)
-        assert low < walk(logits[1:9].numpy(), 0.95)[2] < high
+            low, high = bounds.get(step, (-1, 1))
+            assert step not in bounds or low < walk(logits[1:9].numpy(), 0.95)[2] < high
 
 
 def test_the_discount_decides_which_restaurant_is_the_right_one(street):
@@ -360,44 +329,46 @@ def test_without_a_discount_a_bonus_never_ends_and_says_so(street):
 # --- what comes out of the predictions -----------------------------------------------------------
 
 
-def answers(ask, *cells, **given):
-    """The options that come out as right."""
-    return LESSON.came_out(ask, *cells, **LESSON.run("imports", **given))
-
-
 def walks(**settings):
     """The lesson's climb, by this file's."""
     for earned in climbed(**settings):
         yield SimpleNamespace(recent_returns=torch.tensor([earned]))
 
 
-@pytest.mark.parametrize(
-    ("ask", "cells", "right"),
-    [
-        ("guess-corner", ["corner-thirds"], "from 4 to 6"),
-        ("guess-second", ["bandit", "soft-optimal"], "in 5 to 20 of 100 evenings"),
-        ("guess-climb", ["without-bonus"], "at the little restaurant"),
-        ("guess-large", ["with-bonus"], "less than without a bonus"),
-    ],
-)
-def test_what_comes_out_of_a_prediction(ask, cells, right):
-    assert answers(ask, *cells, climb=walks) == [right]
+def scores(shift):
+    none = np.random.default_rng(0).normal(0, 30, 48)
+    return {"scores": {0.0: none, 0.01: none + shift}}
 
 
-def test_what_comes_out_of_the_sampled_surprise(bandit):
-    given = {name: bandit[name] for name in ("soft", "r", "tau")}
-    assert answers("guess-sampled", "does-nothing", **given) == ["nothing at all"]
+def mapped(rate, value):
+    """A map that is bright in one cell of the row of a coefficient of 1, and in the row below it."""
+    returns = torch.zeros(10, 10, 1)
+    returns[7], returns[8, rate] = 500, value
+    return {"map_of_both": SimpleNamespace(wait=int, latest=SimpleNamespace(returns=returns))}
 
 
-@pytest.mark.parametrize(
-    ("shift", "right"),
-    [(-50, "worse than without"), (0.1, "no difference shown"), (50, "better than without")],
-)
-def test_what_comes_out_on_cartpole(shift, right):
-    scores = np.random.default_rng(0).normal(0, 30, 48)
-    given = {"scores": {0.0: scores, 0.01: scores + shift}}
-    found = answers("guess-cartpole", "permutation-test", "cartpole-verdict", **given)
-    assert found == [right]
+CLIMB, BANDIT = {"climb": walks}, ["bandit", "soft-optimal"]
+VERDICT = ["permutation-test", "cartpole-verdict"]
+MAP = ["cartpole-setup", "map-places", "map-revealed"]
+REVEALED = [  # the question, what leads from it to the answer, what is given, and what comes out
+    ("guess-corner", ["corner-thirds"], {}, "from 4 to 6"),
+    ("guess-second", BANDIT, {}, "in 5 to 20 of 100 evenings"),
+    ("guess-sampled", ["guess-second", *BANDIT, "does-nothing"], {}, "nothing at all"),
+    ("guess-climb", ["without-bonus"], CLIMB, "at the little restaurant"),
+    ("guess-large", ["with-bonus"], CLIMB, "less than without a bonus"),
+    ("guess-cartpole", VERDICT, scores(-50), "worse than without"),
+    ("guess-cartpole", VERDICT, scores(0.1), "no difference shown"),
+    ("guess-cartpole", VERDICT, scores(50), "better than without"),
+    ("guess-rescue", MAP, mapped(2, 119), "a small one"),
+    ("guess-rescue", MAP, mapped(3, 119), "a middling one"),
+    ("guess-rescue", MAP, mapped(7, 119), "a large one"),
+    ("guess-rescue", MAP, mapped(7, 118), "none of the ten"),
+]
+
+
+@pytest.mark.parametrize(("ask", "cells", "given", "right"), REVEALED)
+def test_what_comes_out_of_a_prediction(ask, cells, given, right):
+    assert LESSON.came_out(ask, *cells, **LESSON.run("imports", **given)) == [right]
 
 
 # --- CartPole: what the lesson says of it, with agents that it does not show ---------------------
@@ -445,3 +416,14 @@ def test_with_gamma_0_a_bonus_keeps_tossing_coins(agents):
     _, drifting = cartpole(agents, 2026, gamma=0.0)
     _, held = cartpole(agents, 2026, gamma=0.0, entropy_coef=0.1)
     assert held.min() > 0.68 and drifting.mean() < 0.65
+
+
+@each_seed("seed", [61, 62, 63, 64])
+def test_what_the_map_shows(agents, seed):
+    names = LESSON.run("map-places", **agents)
+    coef, lr = np.meshgrid(names["COEFS"], names["RATES"], indexing="ij")
+    *_, last = names["train_all"](list(coef.flat), list(lr.flat), seed)
+    returns = last.recent_returns.view(10, 10)
+    assert returns[8:].max() < 475 / 4 and returns[7].max() < 475 / 2
+    assert returns[:, :2].max() < 475 / 4
+    assert returns[:5, 7:].min() < 150 < 250 < returns[:5, 7:].max()

@@ -1,5 +1,6 @@
 """Lesson 06: each of its numbers by a second way; the task box; the panel's picture."""
 
+import functools
 import itertools
 import math
 import re
@@ -16,7 +17,6 @@ from helpers import checks, live, losses, networks
 from helpers.envs import tool_tasks
 from helpers.envs.tool_tasks import COSTS, NAMES, PERSON, task_set
 from helpers.errors import SlipError
-from helpers.live import guesses
 from helpers.live.taskbox import SHOWN, TaskBox
 from helpers.loop import Learner
 from helpers.networks import Actor
@@ -50,17 +50,6 @@ def lesson(*starts, **more):
 
 
 # --- exact numbers -------------------------------------------------------------------------------
-
-
-def test_the_table_of_baselines():
-    tasks, earned = task_set(held_out=True), np.zeros((1000, 6))
-    for n, (weights, right) in enumerate(zip(tasks.meanings, tasks.right)):
-        for tool in range(6):
-            for weight, hit in zip(weights, right[:, tool]):
-                earned[n, tool] += weight * ((1 if hit else -0.1) - COSTS[tool])
-    assert earned.max(1).mean() == pytest.approx(0.830, abs=5e-4)
-    assert earned.mean() == pytest.approx(0.126, abs=5e-4)
-    assert earned.mean(0).argmax() == PERSON and earned.mean(0)[PERSON] == pytest.approx(0.5)
 
 
 def play_in_order(weights, right, order, gamma):
@@ -192,7 +181,7 @@ def early():
 
 @pytest.mark.parametrize("price", [0.0, 0.03, 0.5, 0.57, 1.0, 1.2])
 def test_the_early_panel_shows_the_environments_own_rewards(early, price):
-    costs = tool_tasks.costs_with(price)
+    costs = np.append(tool_tasks.COSTS[:-1], price)
     rewards = tool_tasks.expected_rewards(early["held_out"], costs).round(9)
     asked = (rewards[:, PERSON] > rewards[:, :PERSON].max(1)).mean()
     picture = early["price_picture"]()
@@ -208,120 +197,87 @@ def test_the_early_panel_shows_the_environments_own_rewards(early, price):
         assert picture.png() != before
 
 
+@pytest.fixture
+def came_out():
+    return functools.partial(LESSON.came_out, live=live, np=np)
+
+
 def test_what_the_early_steps_say(early):
+    assert LESSON.came_out("early-question", "early-steps", **early) == ["about 30%"]
     shares = [early["colleague_best"](price) for price in (0.01, 0.05, 0.56, 0.58, 1.13)]
     assert shares[0] == 1 and shares[-1] == 0
     assert shares[1] - shares[2] < 0.01 < 0.05 < shares[2] - shares[3]
 
 
-@pytest.fixture
-def revealed(no_page):
-    """Ask one of the lesson's predictions, guess its first option, run the cell that reveals: the
-    options, and what came out."""
-
-    def revealed(question, reveal, **names):
-        names = LESSON.run(question, **{**names, "live": live})
-        (prediction,) = guesses._asked.values()
-        prediction._guess.value = prediction.options[0]
-        answers = []
-        told = prediction.reveal
-        prediction.reveal = lambda answer: answers.append(answer) or told(answer)
-        LESSON.run(reveal, **names)
-        assert answers[0] in prediction.options
-        assert prediction.right == (answers[0] == prediction.options[0])
-        return prediction.options, answers[0]
-
-    return revealed
-
-
-def test_the_colleague_at_a_fifth_of_the_price(revealed, early, capsys):
-    options, answer = revealed("early-question", "early-steps", **early)
-    assert answer == options[0] == "about 30%"
-    assert capsys.readouterr().out.endswith("You guessed: about 30%. And it came out.\n")
-
-
-@pytest.mark.parametrize(
-    ("favourite", "answer"),
-    [
-        (lambda best: best, "to read the requests"),
-        (lambda best: best * 0 + PERSON, "to ask the colleague"),
-        (lambda best: best * 0, "to do without the colleague"),
-        (lambda best: torch.arange(len(best)) % 6, "nothing yet"),
-    ],
-)
-def test_what_a_day_has_taught(revealed, favourite, answer):
-    held_out = task_set(held_out=True)
-    best = torch.from_numpy(tool_tasks.expected_rewards(held_out).argmax(1))
+def day(favourite):
+    best = torch.from_numpy(tool_tasks.expected_rewards(task_set(held_out=True)).argmax(1))
     slow = SimpleNamespace(actor=lambda X: torch.eye(6)[favourite(best)])
-    names = {"slow": slow, "best": best, "X": None}
-    assert revealed("slow-day-question", "slow-day-reveal", **names)[1] == answer
+    return {"slow": slow, "best": best, "X": None}
+
+
+def groups(patient, hurry):
+    luck = np.random.default_rng(0).normal(0, 0.1, (3, 16))
+    three = luck - luck.mean(1, keepdims=True) + np.array([[patient], [hurry], [0]])
+    return dict(zip(("patient", "hurry", "asleep"), three), permutation_test=permutation_test)
+
+
+def pay(reward, right):
+    time = np.tile(np.arange(60.0), (8, 1))
+    return {"curves": {"measured": reward * time, "right": right * time}}
+
+
+REVEALED = [  # the question and what reveals it, what is given, and what comes out
+    ("slow-day", day(lambda best: best), "to read the requests"),
+    ("slow-day", day(lambda best: best * 0 + PERSON), "to ask the colleague"),
+    ("slow-day", day(lambda best: best * 0), "to do without the colleague"),
+    ("slow-day", day(lambda best: torch.arange(len(best)) % 6), "nothing yet"),
+    ("groups", groups(0.0, 0.0), "from neither"),
+    ("groups", groups(1.0, 0.0), "only from the patient one"),
+    ("groups", groups(0.0, 1.0), "only from the one in a hurry"),
+    ("groups", groups(1.0, -1.0), "from both"),
+    ("pay", pay(1, 1), "both rise"),
+    ("pay", pay(1, -1), "reward up, right answers down"),
+    ("pay", pay(-1, 1), "reward down, right answers up"),
+    ("pay", pay(-1, -1), "both fall"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "answer"), REVEALED)
+def test_what_comes_out_of_a_prediction(came_out, name, given, answer):
+    assert came_out(f"{name}-question", f"{name}-reveal", **given) == [answer]
 
 
 @pytest.mark.parametrize("earned", [0.3, 0.5, 0.63, 0.68, 0.7, 0.72, 0.8])
-def test_rewards_for_a_label(revealed, earned):
+def test_rewards_for_a_label(came_out, earned):
     labels = [30, 100, 300, 1000, 3000]
     means = [printed(rf" {count} labels: earned (.*),") for count in labels]
-    names = {"LABELS": labels, "labelled": np.array(means)[:, None, None], "np": np}
+    names = {"LABELS": labels, "labelled": np.array(means)[:, None, None]}
     names |= {"ours": np.array([earned]), "requests": [20_000]}
-    _, answer = revealed("label-question", "tools-051", **names)
+    (answer,) = came_out("label-question", "tools-051", **names)
     rewards = 20_000 / np.exp(np.interp(earned, means, np.log(labels)))
     number = float(answer.removeprefix("about "))
     assert number / 10**0.5 <= rewards <= number * 10**0.5
 
 
-def test_from_which_gamma_on_a_try_pays(revealed):
+def test_from_which_gamma_on_a_try_pays(came_out):
     tasks = task_set(held_out=True)
-    names = {"np": np, "NAMES": NAMES, "COSTS": COSTS, "held_out": tasks}
+    names = {"NAMES": NAMES, "COSTS": COSTS, "held_out": tasks}
     names |= {"n": tasks.kinds.index("date or sum?"), "worth": checks.worth_of_a_try.solution}
-    names = LESSON.run("def best_way", **names)
-    options, answer = revealed("calendar-question", "calendar-reveal", **names)
-    assert answer == options[0] == "from a smaller one than before"
-    for start, option in zip((0.1, 0.28, 0.5), options):  # however the best order came out
-        names["best_way"] = lambda _, __, gamma, start=start: (0, 0 if gamma >= start else PERSON)
-        assert revealed("calendar-question", "calendar-reveal", **names)[1] == option
+    cells, options = ("calendar-question", "calendar-reveal"), []
+    for start in (0.1, 0.28, 0.5):  # however the best order came out
+        best_way = lambda _, __, gamma, start=start: (0, 0 if gamma >= start else PERSON)  # noqa: E731
+        options += came_out(*cells, **names, best_way=best_way)
+    assert [option.split()[2] for option in options] == ["smaller", "same", "larger"]
+    assert (
+        came_out(*cells, best_way=LESSON.run("def best_way", np=np, **names)["best_way"], **names)
+        == options[:1]
+    )
 
 
-@pytest.mark.parametrize(
-    ("patient", "hurry", "answer"),
-    [
-        (0.0, 0.0, "from neither"),
-        (1.0, 0.0, "only from the patient one"),
-        (0.0, 1.0, "only from the one in a hurry"),
-        (1.0, -1.0, "from both"),
-    ],
-)
-def test_whom_the_third_group_resembles(revealed, patient, hurry, answer):
-    luck = np.random.default_rng(0).normal(0, 0.1, (3, 16))
-    luck -= luck.mean(1, keepdims=True)
-    names = dict(zip(("patient", "hurry", "asleep"), luck + np.array([[patient], [hurry], [0]])))
-    names["permutation_test"] = permutation_test
-    assert revealed("groups-question", "groups-reveal", **names)[1] == answer
-
-
-@pytest.mark.parametrize(
-    ("reward", "right", "answer"),
-    [
-        (1, 1, "both rise"),
-        (1, -1, "reward up, right answers down"),
-        (-1, 1, "reward down, right answers up"),
-        (-1, -1, "both fall"),
-    ],
-)
-def test_what_the_wrong_pay_did(revealed, reward, right, answer):
-    time = np.tile(np.arange(60.0), (8, 1))
-    names = {"curves": {"measured": reward * time, "right": right * time}}
-    assert revealed("pay-question", "pay-reveal", **names)[1] == answer
-
-
-def test_each_prediction_is_asked_before_its_experiment_and_revealed_after_it():
-    order = [cell.id for cell in LESSON.code()]
-    source = {cell.id: cell.source for cell in LESSON.code()}
-    asked = {re.match(r"\w+", source[id])[0]: id for id in order if "live.predict(" in source[id]}
-    assert 3 <= len(asked) <= 6 and source[order[-1]] == "live.score()"
-    for name, question in asked.items():
-        (reveal,) = [id for id in order if f"{name}.reveal(" in source[id]]
-        assert order.index(reveal) > order.index(question) + 1
-        assert "reveal(" in source[reveal].splitlines()[-1]
+def test_each_prediction_is_tested():
+    tested = ("early", "slow-day", "label", "calendar", "groups", "pay")
+    assert LESSON.asked() == [f"{name}-question" for name in tested]
+    assert LESSON.code()[-1].source == "live.score()"
 
 
 # --- the task box --------------------------------------------------------------------------------
@@ -333,30 +289,21 @@ def box():
     return TaskBox(Actor(512, 6, hidden=(), agents=2, generator=generator), "What is 12 * 7 - 3?")
 
 
-def test_the_box_answers_its_first_request(box):
+def test_the_box_answers_its_first_request_and_again(box):
     assert box.reply.says[0] == "81"
     text = box._repr_mimebundle_()["text/plain"]
     assert all(name in text for name in NAMES) and "What is 12 * 7 - 3?" in text
     assert box.reply.probabilities.sum() == pytest.approx(1)
+    box.answer.value = ""
+    box.button.click()
     assert f"reaches for: {NAMES[box.reply.chosen]}" in box.answer.value
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "",
-        "   ",
-        "x" * 100_000,
-        "日本語で何ですか",
-        "مرحبا",
-        "__import__('os').system('rm -rf /')",
-        "9**9**9**9",
-        "1/0",
-        "31 February",
-        "<img src=x onerror=alert(1)>",
-        "\x00\u202e\n",
-    ],
-)
+TYPED = ["", "   ", "x" * 100_000, "日本語で何ですか", "مرحبا", "1/0", "31 February", "9**9**9**9"]
+TYPED += ["__import__('os').system('rm -rf /')", "<img src=x onerror=alert(1)>", "\x00\u202e\n"]
+
+
+@pytest.mark.parametrize("typed", TYPED)
 def test_the_box_takes_anything(box, typed):
     begin = time.perf_counter()
     box.field.value = typed  # as if typed and Enter pressed
@@ -373,19 +320,6 @@ def test_markup_from_a_tool_is_shown_as_text(box, monkeypatch):
     monkeypatch.setitem(TOOLS, "table", lambda text: "<i>Paris</i>")
     box.ask()
     assert "&lt;i&gt;Paris" in box.answer.value and "<i>" not in box.answer.value
-
-
-def test_typed_markup_is_shown_as_text(box):
-    box.field.value = "Reverse '<b>'"
-    assert "<b>" not in box.answer.value
-    box.field.value = "<script>alert('x')</script>"
-    assert "<script" not in box.answer.value
-
-
-def test_the_button_asks_again(box):
-    box.answer.value = ""
-    box.button.click()
-    assert "reaches for" in box.answer.value
 
 
 def test_the_box_shortens_what_is_long(box):
@@ -432,38 +366,20 @@ def test_every_end_of_the_sliders_trains_and_draws(panel, settings):
     assert item.fraction == 1 and len(picture.rows()) == 1
 
 
-def test_the_same_seed_gives_the_same_numbers(panel):
-    *_, one = panel["train"](agents=2, seed=5)
-    *_, two = panel["train"](agents=2, seed=5)
-    *_, three = panel["train"](agents=2, seed=6)
-    assert torch.equal(one.shares, two.shares) and not torch.equal(one.shares, three.shares)
-
-
-def test_the_picture_keeps_ghosts_and_says_what_went_wrong(panel):
-    def tool_use(fraction=1.0, shares=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1), entropy=1.0):
-        entropies, returns = torch.full((2,), entropy), torch.tensor([0.5, 0.7])
-        return panel["ToolUse"](100, fraction, returns, entropies, torch.tensor(shares))
-
-    picture = panel["tool_picture"]()
-    assert len(picture.png()) > 5000
-    for run in range(5):
-        picture.restart(f"run {run}")
-        before = picture.png()
-        picture.add(tool_use(shares=(0.1 * run, 0.1, 0.1, 0.1, 0.1, 0.6 - 0.1 * run)))
-        assert picture.png() != before
-    assert [row[1] for row in picture.rows()] == ["run 4", "run 3", "run 2", "run 1"]
-    picture.restart("short")
-    picture.add(tool_use(fraction=0.1))
-    picture.restart("next")
-    assert [row[1] for row in picture.rows()][1] == "run 4"
-    assert picture.rows()[0][2] == "Starting."
-    assert "Mean return 0.60" in tool_use().words() and "calculator (50%)" in tool_use().words()
-    assert "entropy 1.00 nats." in tool_use().words()
-    assert tool_use(shares=(math.nan,) * 6).words().startswith("Diverged")
-    assert "2 of 2 policies are deterministic" in tool_use(entropy=0.0).words()
-    one_of_two = tool_use()._replace(entropy=torch.tensor([0.0, 1.0]))
-    assert "1 of 2 policies is deterministic" in one_of_two.words()
-    assert "The policy is deterministic" in tool_use()._replace(entropy=torch.zeros(1)).words()
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "Mean return 0.60.*calculator \\(50%\\).*entropy 1.00 nats.$"),
+        ({"shares": torch.full((6,), math.nan)}, "^Diverged"),
+        ({"entropy": torch.zeros(2)}, "2 of 2 policies are deterministic"),
+        ({"entropy": torch.tensor([0.0, 1.0])}, "1 of 2 policies is deterministic"),
+        ({"entropy": torch.zeros(1)}, "The policy is deterministic"),
+    ],
+)
+def test_the_panel_says_what_went_wrong(panel, change, said):
+    shares = torch.tensor([0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+    item = panel["ToolUse"](100, 1.0, torch.tensor([0.5, 0.7]), torch.ones(2), shares)
+    assert re.search(said, item._replace(**change).words())
 
 
 # --- what the collapsed answers and the prose say, on other agents -------------------------------

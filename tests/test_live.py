@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from ipywidgets.widgets import widget as ipywidgets_widget
 
 from helpers import in_foreground, live
@@ -40,9 +39,8 @@ class Train:
         self.runs = []  # one for each run that began: values, updates made, finished, closed
 
     def __call__(self, **values):
-        self.runs.append(
-            run := SimpleNamespace(values=values, made=0, finished=False, closed=False)
-        )
+        run = SimpleNamespace(values=values, made=0, finished=False, closed=False)
+        self.runs.append(run)
         return self._generate(run)
 
     def _generate(self, run):
@@ -65,21 +63,40 @@ class Train:
 
 
 class Picture:
-    """A picture that costs nothing: its bytes say which run and update they show."""
+    """A picture that costs nothing: its bytes say which run and update they show. One place, be it of
+    the picture or of train, fails while `broken` names it."""
 
     width = 500
+    broken, error = None, None
 
     def __init__(self):
         self.label, self.items, self.restarts, self.kept = "", [], 0, 0
         self.fine = 0  # how often it was drawn finely
 
+    def check(self, place):
+        if self.broken == place:
+            raise self.error
+
+    def train(self, **values):
+        self.check("train")
+        return self._generate(values)
+
+    def _generate(self, values):
+        for item in Train(updates=4)(**values):
+            if item.fraction > 0.5:
+                self.check("update")
+            yield item
+
     def restart(self, settings):
+        self.check("restart")
         self.label, self.items, self.restarts = ", ".join(settings), [], self.restarts + 1
 
     def add(self, item):
+        self.check("add")
         self.items.append(item)
 
     def png(self, scale=1):
+        self.check("png")
         self.fine += scale > 1
         return f"{self.restarts}, {len(self.items)}".encode()
 
@@ -87,8 +104,12 @@ class Picture:
         self.kept += 1
 
     def rows(self):
+        self.check("rows")
         look = "kept once" if self.kept else "blue, solid"
         return [(look, self.label, f"{len(self.items)} updates")]
+
+
+each_place = pytest.mark.parametrize("place", ["train", "update", "restart", "add", "png", "rows"])
 
 
 def until(condition):
@@ -167,48 +188,16 @@ def test_a_drag_ends_in_one_finished_run_with_the_last_values(make, gap):
     assert shown(panel).endswith(b", 100") and "discount gamma 0.59" in panel._table.value
 
 
-def test_the_newest_values_win_whichever_thread_they_come_from(make):
-    train = Train(seconds=0.001)
-    panel = make(train)
-
-    def drag(name, values):
-        for value in values:
-            panel.set(**{name: value}) if value < 0.5 else setattr(
-                panel._controls[name], "value", value
-            )
-
-    threads = [
-        in_thread(drag, "gamma", [k / 200 for k in range(200)]),
-        in_thread(drag, "lr", [(k + 1) / 200 for k in range(200)]),
-    ]
-    for thread in threads:
-        thread.join()
-    panel.wait()
-    assert panel.values == {"gamma": 199 / 200, "lr": 1.0} == train.finished[-1]
-    assert not train.runs[-2].finished or train.finished[-2] != train.finished[-1]
-
-
-def test_set_starts_one_run_for_all_its_values(make):
-    train = Train()
-    panel = make(train)
-    panel.wait()
-    panel.set(gamma=0.1, lr=0.1)
-    panel.wait()
-    assert [run.values for run in train.runs[1:]] == [{"gamma": 0.1, "lr": 0.1}]
-
-
 def test_a_change_cancels_after_the_update_under_way(make):
     train = Train(updates=50, seconds=0.1)
     panel = make(train)
     until(lambda: train.made == 3)  # the fourth is under way
     panel.set(gamma=0.2)
-    begin, old = time.monotonic(), train.runs[0]
     until(lambda: shown(panel).startswith(b"2, "))  # the new run's empty picture
-    cancelled = time.monotonic() - begin
     until(lambda: shown(panel) == b"2, 1")
+    old, _ = train.runs
     assert old.made <= 4 and old.closed and not old.finished
-    assert cancelled < 0.1 + 0.3 and len(train.runs) == 2
-    assert panel._status.value.find("Training, 2% done") > 0
+    assert "Training, 2% done" in panel._status.value
 
 
 def test_a_control_is_heard_while_a_cell_runs(make):
@@ -221,86 +210,66 @@ def test_a_control_is_heard_while_a_cell_runs(make):
 # Pause, Step, Resume, Reset, wait
 
 
-def test_pause_step_resume(make):
+@pytest.mark.parametrize("button", ["Pause", "Step"])
+def test_pause_step_resume(make, button):
     train = Train(updates=40, seconds=0.01)
     panel = make(train)
     until(lambda: train.made >= 2)
-    press(panel, "Pause")
+    press(panel, button)
     words, made = panel.wait(), train.made
     assert words.startswith(f"Paused at {made / 40:.0%}: Resume goes on")
     time.sleep(0.05)
     assert train.made == made and shown(panel) == f"1, {made}".encode()
-    for k in range(1, 4):
-        press(panel, "Step")
-        assert panel.wait().startswith("Paused at") and train.made == made + k
-        assert shown(panel) == f"1, {made + k}".encode()
+    press(panel, "Step")
+    assert panel.wait().startswith("Paused at") and train.made == made + 1
+    assert shown(panel) == f"1, {made + 1}".encode()
     press(panel, "Step", "Step", "Step")  # quicker than the updates
     panel.wait()
-    assert train.made == made + 6
+    assert train.made == made + 4
     press(panel, "Resume")
     assert panel.wait().startswith("Finished.") and train.made == 40 and len(train.finished) == 1
 
 
-def test_an_update_under_way_does_not_use_up_a_step(make):
-    train = Train(updates=10, seconds=0.2)
+def test_an_update_under_way_is_not_called_paused_and_does_not_use_up_a_step(make):
+    go_on = threading.Event()
+
+    def train(**values):
+        yield Item(0.25)
+        go_on.wait(LATE)
+        yield from map(Item, (0.5, 0.75, 1.0))
+
     panel = make(train)
-    until(lambda: train.made == 1)
-    time.sleep(0.05)
-    press(panel, "Pause", "Step")
-    panel.wait()
-    assert train.made == 3  # one, the one under way, and the step
-
-
-def test_step_pauses_a_run(make):
-    train = Train(updates=50, seconds=0.01)
-    panel = make(train)
-    until(lambda: train.made >= 1)
-    press(panel, "Step")
-    assert panel.wait().startswith("Paused at")
-    assert panel._pause_button.description == "Resume" and not train.finished
-
-
-def test_a_slider_moved_while_paused_waits_with_the_new_values(make):
-    train = Train()
-    panel = make(train)
+    until(lambda: panel.latest and panel._updating)
     press(panel, "Pause")
-    panel.set(gamma=0.3)
-    assert panel.wait().startswith("Paused at 0%")
-    assert train.runs[-1].made == 0 and "gamma 0.3" in panel._table.value
+    assert panel._words.startswith("Pausing at 25%, once the update under way has ended.")
+    press(panel, "Step")
+    go_on.set()
+    assert panel.wait().startswith("Paused at 75%")  # the one under way, and the step
     press(panel, "Resume")
-    panel.wait()
-    assert train.finished[-1]["gamma"] == 0.3
+    assert panel.wait().startswith("Finished.")
 
 
-def test_pausing_when_all_is_done_says_nothing_false(make):
-    panel = make(Train())
+def test_the_buttons_of_a_finished_panel(make):
+    """Pause says nothing false, Step starts over by single steps, new values wait while it is paused."""
+    train = Train(updates=20)
+    panel = make(train)
     finished = panel.wait()
     for name in ("Pause", "Resume"):
         press(panel, name)
         assert panel.wait() == finished
-    assert finished.startswith("Finished.")
-
-
-def test_step_on_a_finished_panel_starts_over_by_single_steps(make):
-    train = Train(updates=20)
-    panel = make(train)
-    panel.wait()
     press(panel, "Step")
     assert panel.wait().startswith("Paused at 5%: Resume goes on") and train.runs[1].made == 1
     press(panel, "Step", "Step")
     assert panel.wait().startswith("Paused at 15%") and train.runs[1].made == 3
     press(panel, "Resume")
-    assert panel.wait().startswith("Finished.")
-    assert train.finished == [panel.values] * 2 and len(train.runs) == 2
-
-
-def test_keep_marks_the_run_in_the_table_at_once(make):
-    panel = make(Train())
+    assert panel.wait() == finished and train.finished == [panel.values] * 2
+    press(panel, "Pause")
+    panel.set(gamma=0.3)
+    assert panel.wait().startswith("Paused at 0%")
+    assert train.runs[2].made == 0 and "gamma 0.3" in panel._table.value
+    press(panel, "Resume")
     panel.wait()
-    press(panel, "Keep")
-    assert panel._picture.kept == 1 and "kept once" in panel._table.value
-    panel.close()
-    press(panel, "Keep")  # its button may be pressed before the page knows
+    assert train.finished[2]["gamma"] == 0.3 and len(train.runs) == 3
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -313,10 +282,6 @@ def test_reset_puts_the_controls_back_and_runs_again(make, paused):
     press(panel, *["Pause"] * paused, "Reset")
     assert panel.wait().startswith("Finished.") and panel.values == initial
     assert train.finished[-1] == initial and train.runs[-1].made == 20
-    press(panel, "Reset")  # also where nothing was moved
-    runs = len(train.runs)
-    panel.wait()
-    assert train.finished[-1] == initial and len(train.runs) >= runs
 
 
 def test_buttons_and_sliders_in_any_order_from_several_threads(make):
@@ -339,18 +304,11 @@ def test_buttons_and_sliders_in_any_order_from_several_threads(make):
     for thread in [in_thread(storm, seed) for seed in range(4)]:
         thread.join()
     words = panel.wait()
-    assert "error" not in words and panel._pause_button.description in ("Pause", "Resume")
     assert panel._paused == (panel._pause_button.description == "Resume")
-    assert panel._paused == words.startswith("Paused") or words.startswith("Finished")
+    assert words.startswith("Paused" if panel._paused else "Finished")
     panel._pause(False)
     assert panel.wait().startswith("Finished.")
     assert train.finished[-1] == panel.values and train.runs[-1].finished
-
-
-def test_wait_gives_up_with_a_sentence(make):
-    panel = make(Train(updates=1000, seconds=0.01))
-    with pytest.raises(TimeoutError, match=r"still training after 0\.05 seconds: wait longer"):
-        panel.wait(0.05)
 
 
 @pytest.mark.parametrize(
@@ -360,15 +318,11 @@ def test_wait_gives_up_with_a_sentence(make):
         ({"gamma": 1.01}, "gamma must be a number from 0 to 1, but is 1.01"),
         ({"gamma": float("nan")}, "gamma must be a number"),
         ({"gamma": "0.5"}, "but is '0.5'"),
-        ({"gamma": None}, "but is None"),
         ({"gamma": True}, "but is True"),
-        ({"gamma": [0.5]}, "gamma must be a number"),
         ({"gamma": np.array([0.1, 0.2])}, "gamma must be a number"),
         ({"lr": 0}, "lr must be a number from 0.0001 to 1, but is 0"),
-        ({"lr": -1e-3}, "lr must be a number"),
-        ({"lr": 1.5}, "lr must be a number"),
         ({"agents": 3}, "agents must be one of"),
-        ({"agents": "4"}, "agents must be one of"),
+        ({"agents": True}, "agents must be one of"),
         ({"agents": np.array([1, 4])}, "agents must be one of"),
         ({"seed": 2.5}, "seed must be a whole number from 0"),
         ({"seed": -1}, "seed must be a whole number from 0"),
@@ -376,30 +330,21 @@ def test_wait_gives_up_with_a_sentence(make):
     ],
 )
 def test_set_refuses_slips_and_changes_nothing(make, values, words):
-    train = Train()
-    panel = make(
-        train,
-        gamma=live.gamma(),
-        lr=live.learning_rate(0.01),
-        agents=live.agents(),
-        seed=live.seed(),
-    )
+    train, sliders = Train(), {"gamma": live.gamma(), "lr": live.learning_rate(0.01)}
+    panel = make(train, **sliders, agents=live.agents(), seed=live.seed())
     panel.wait()
     before = panel.values
     with pytest.raises(SlipError, match=words):
         panel.set(**values)
     panel.wait()
     assert panel.values == before and len(train.runs) == 1
-    panel.set(gamma=np.float64(0.25), agents=8, seed=7)
+    panel.set(gamma=np.float64(0.25), agents=8, seed=7)  # one run for all of them
     panel.wait()
-    assert train.finished[-1] == panel.values == before | {"gamma": 0.25, "agents": 8, "seed": 7}
+    _, run = train.runs
+    assert run.values == panel.values == before | {"gamma": 0.25, "agents": 8, "seed": 7}
 
 
 # What a slider and its field take
-
-
-def bar_and_field(slider):
-    return slider.children[:2]
 
 
 @pytest.mark.parametrize(
@@ -414,9 +359,9 @@ def bar_and_field(slider):
     ],
 )
 def test_the_places_of_a_slider_are_the_numbers_that_a_lesson_states(slider, ends, places):
-    assert (slider.places[0], slider.places[-1]) == ends == (slider.low, slider.high)
+    assert (slider.places[0], slider.places[-1]) == ends == (slider.min, slider.max)
     assert slider.places == sorted(set(slider.places)) and set(places) <= set(slider.places)
-    bar, field = bar_and_field(slider)
+    bar, field, _ = slider.children
     assert (bar.min, bar.max, bar.step) == (0, len(slider.places) - 1, 1)
     for number, place in enumerate(slider.places):
         bar.value = number
@@ -426,27 +371,15 @@ def test_the_places_of_a_slider_are_the_numbers_that_a_lesson_states(slider, end
     controls.close(slider)
 
 
-@pytest.mark.parametrize(
-    "text, value",
-    [
-        ("0.995", 0.995),
-        ("0,95", 0.95),
-        (" 1 ", 1.0),
-        ("0.12345", 0.12345),
-        (".5", 0.5),
-        ("1e-3", 0.001),
-        ("0.990", 0.99),
-    ],
-)
-def test_a_typed_number_is_taken_as_it_is(text, value):
-    slider = live.gamma()
-    seen = []
+@pytest.mark.parametrize("text", ["0.995", "0,95", " 1 ", "0.12345", ".5", "1e-3", "0.990"])
+def test_a_typed_number_is_taken_as_it_is(text):
+    slider, seen = live.gamma(0.99), []
     slider.observe(lambda change: seen.append(change.new), "value")
-    bar, field = bar_and_field(slider)
-    field.value = text
+    bar, field, note = slider.children
+    field.value, value = text, float(text.replace(",", "."))
     assert slider.value == value and seen == [value] * (value != 0.99)
     assert abs(slider.places[bar.value] - value) <= 0.005
-    assert field.value == f"{value:.4g}" and slider.children[2].value == ""
+    assert field.value == f"{value:.4g}" and note.value == ""
     controls.close(slider)
 
 
@@ -456,22 +389,22 @@ def test_what_the_field_cannot_take_stays_there_with_a_sentence(make, text):
     panel = make(train)
     panel.wait()
     slider = panel._controls["gamma"]
-    bar, field = bar_and_field(slider)
+    bar, field, note = slider.children
     field.value = text
     assert panel.wait().startswith("Finished.") and len(train.runs) == 1
     assert slider.value == 0.9 and field.value == text
-    assert slider.children[2].value == "a number from 0 to 1, please"
+    assert note.value == "a number from 0 to 1, please"
     bar.value += 1
-    assert panel.wait() and field.value == "0.901" and slider.children[2].value == ""
+    assert panel.wait() and field.value == "0.901" and note.value == ""
 
 
 def test_a_slider_of_whole_numbers_takes_whole_numbers():
     slider = live.slider("agents", 4, 1, 8, 1)
-    _, field = bar_and_field(slider)
+    _, field, note = slider.children
     for text, value in [("5", 5), ("2.5", 5), ("8", 8), ("9", 8)]:
         field.value = text
         assert slider.value == value and type(slider.value) is int
-    assert slider.children[2].value == "a whole number from 1 to 8, please"
+    assert note.value == "a whole number from 1 to 8, please"
     controls.close(slider)
 
 
@@ -483,47 +416,11 @@ def test_a_slider_refuses_to_begin_outside():
 # Errors
 
 
-class Breakable(Picture):
-    """A picture, and a train function for it, in which one place fails while `broken` names it."""
-
-    broken, error = None, None
-
-    def check(self, place):
-        if self.broken == place:
-            raise self.error
-
-    def train(self, **values):
-        self.check("train")
-        return self.generate(Train(updates=4), values)
-
-    def generate(self, train, values):
-        for item in train(**values):
-            if item.fraction > 0.5:
-                self.check("update")
-            yield item
-
-    def restart(self, settings):
-        self.check("restart")
-        super().restart(settings)
-
-    def add(self, item):
-        self.check("add")
-        super().add(item)
-
-    def png(self, scale=1):
-        self.check("png")
-        return super().png(scale)
-
-    def rows(self):
-        self.check("rows")
-        return super().rows()
-
-
-@pytest.mark.parametrize("place", ["train", "update", "restart", "add", "png", "rows"])
+@each_place
 @pytest.mark.parametrize("error", [KeyError("<lost>"), SystemExit("bye"), SlipError("Too hot.")])
 def test_an_error_is_told_and_the_next_move_works(make, monkeypatch, place, error):
     monkeypatch.setattr(panel_module, "FRAME_SECONDS", 0)  # each update is drawn
-    picture = Breakable()
+    picture = Picture()
     panel = make(picture.train, picture)
     assert panel.wait().startswith("Finished.") and shown(panel) == b"1, 4"
     picture.broken, picture.error = place, error
@@ -543,15 +440,22 @@ def test_an_error_is_told_and_the_next_move_works(make, monkeypatch, place, erro
     assert panel.wait().startswith("Finished.") and "gamma 0.6" in panel._table.value
 
 
-def test_an_error_leaves_the_last_good_state_in_sight(make, monkeypatch):
-    monkeypatch.setattr(
-        panel_module, "FRAME_SECONDS", 60
-    )  # the first update is drawn, the next too soon
-    picture = Breakable()
-    picture.broken, picture.error = "update", SlipError("Too hot.")
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("error", [Unspeakable(), type("Slip", (Unspeakable, SlipError), {})()])
+def test_the_last_good_state_stays_in_sight_even_if_an_error_has_no_words(make, monkeypatch, error):
+    monkeypatch.setattr(panel_module, "FRAME_SECONDS", 60)  # the second update comes too soon
+    picture = Picture()
+    picture.broken, picture.error = "update", error
     panel = make(picture.train, picture)
-    assert panel.wait() == "Stopped: Too hot."
+    assert "an error that cannot be told in words" in panel.wait()
     assert shown(panel) == b"1, 2" and "2 updates" in panel._table.value
+    picture.broken = None
+    panel.set(gamma=0.6)
+    assert panel.wait().startswith("Finished.")
 
 
 def test_values_that_come_while_an_update_fails_are_not_lost(make):
@@ -575,8 +479,8 @@ def test_values_that_come_while_an_update_fails_are_not_lost(make):
 
 
 def test_in_the_foreground_all_is_done_when_a_call_returns(foreground):
-    train, threads = Train(seconds=0), threading.active_count()
-    panel = LivePanel(train, Picture(), gamma=live.gamma(0.9), seed=live.seed())
+    train, picture, threads = Train(seconds=0), Picture(), threading.active_count()
+    panel = LivePanel(train, picture, gamma=live.gamma(0.9), seed=live.seed())
     assert train.finished == [{"gamma": 0.9, "seed": 0}] and panel.latest == Item(1.0)
     panel._controls["gamma"].value = 0.1
     panel.set(gamma=0.2, seed=3)
@@ -586,51 +490,46 @@ def test_in_the_foreground_all_is_done_when_a_call_returns(foreground):
     press(panel, "Step")
     assert train.runs[-1].made == 1
     press(panel, "Reset")
-    assert [(values["gamma"], values["seed"]) for values in train.finished] == [
-        (0.9, 0),
-        (0.1, 0),
-        (0.2, 3),
-        (0.9, 0),
-    ]
+    finished = [(values["gamma"], values["seed"]) for values in train.finished]
+    assert finished == [(0.9, 0), (0.1, 0), (0.2, 3), (0.9, 0)]
     assert threading.active_count() == threads and panel.wait(0).startswith("Finished.")
+    assert picture.fine == 0  # what a notebook stores
     panel.close()
 
 
-@pytest.mark.parametrize("place", ["train", "update", "restart", "add", "png", "rows"])
+@each_place
 @pytest.mark.parametrize("error", [KeyError("lost"), SlipError("Too hot."), KeyboardInterrupt()])
 def test_in_the_foreground_errors_are_raised(foreground, place, error):
-    picture = Breakable()
+    picture = Picture()
     panel = LivePanel(picture.train, picture, gamma=live.gamma(0.9))
     picture.broken, picture.error = place, error
-    with pytest.raises(type(error)):
-        panel.set(gamma=0.5)
-    with pytest.raises(type(error)):
-        panel._controls["gamma"].value = 0.4
-    with pytest.raises(type(error)):
-        LivePanel(picture.train, picture, gamma=live.gamma(0.9))
+    for move in (
+        lambda: panel.set(gamma=0.5),
+        lambda: setattr(panel._controls["gamma"], "value", 0.4),
+        lambda: LivePanel(picture.train, picture, gamma=live.gamma(0.9)),
+    ):
+        with pytest.raises(type(error)):
+            move()
     picture.broken = None
     panel.set(gamma=0.6)
     assert panel.wait(0).startswith("Finished.")
     panel.close()
 
 
-@pytest.mark.parametrize("set_to", ["1", None])
-def test_what_a_notebook_stores(monkeypatch, set_to):
-    monkeypatch.delenv("COURSE_FOREGROUND", raising=False)
-    if set_to:
-        monkeypatch.setenv("COURSE_FOREGROUND", set_to)
+@pytest.mark.parametrize("value", ["", "0", "1", "yes"])
+def test_what_a_notebook_stores(monkeypatch, value):
+    monkeypatch.setenv("COURSE_FOREGROUND", value)
+    assert in_foreground() == (value in ("1", "yes"))
     controls = {"gamma": live.gamma(0.9), "lr": live.learning_rate(0.01)}
     panel = LivePanel(Train(seconds=0), Picture(), **controls)
     panel.wait()
     bundle = panel._repr_mimebundle_(include=None, exclude=None)
-    data, metadata = bundle if set_to else (bundle, {})
-    assert data["text/plain"] == (
-        "Live panel with controls: discount gamma, initial learning rate."
-    )
+    data, metadata = bundle if in_foreground() else (bundle, {})
+    text = "Live panel with controls: discount gamma, initial learning rate."
     view = "application/vnd.jupyter.widget-view+json"
-    assert set(data) == {"text/plain", view} | ({"image/png"} if set_to else set())
-    assert data[view]["model_id"] == panel._box.model_id
-    if set_to:
+    assert data["text/plain"] == text and data[view]["model_id"] == panel._box.model_id
+    assert set(data) == {"text/plain", view} | ({"image/png"} if in_foreground() else set())
+    if in_foreground():
         assert base64.b64decode(data["image/png"]) == b"1, 20"
         alt = metadata["image/png"]["alt"]
         assert "after its first run. discount gamma 0.9, initial learning rate 0.01: 20" in alt
@@ -645,6 +544,10 @@ def test_closing_stops_training_and_frees_all(make):
     train, moved = Train(updates=1000, seconds=0.01), live.gamma(0.9)
     panel = make(train, gamma=moved)
     until(lambda: train.made >= 2)
+    with pytest.raises(TimeoutError, match=r"still training after 0\.05 seconds: wait longer"):
+        panel.wait(0.05)
+    press(panel, "Keep")
+    assert panel._picture.kept == 1 and "kept once" in panel._table.value  # at once
     worker = panel._worker
     panel.close()
     worker.join(LATE)
@@ -652,6 +555,7 @@ def test_closing_stops_training_and_frees_all(make):
     moved.value = 0.1
     panel.set(gamma=0.2)
     press(panel, "Step", "Reset")
+    panel._keep()  # its button may be pressed before the page knows, and its errors are lost
     assert panel.wait() == "This panel is closed. Run its cell again for a new one."
     assert len(train.runs) == 1 and set(ipywidgets_widget._instances) <= known
     panel.close()  # twice does no harm
@@ -668,23 +572,38 @@ def test_a_closed_panel_is_forgotten(monkeypatch):
     assert ghost() is None
 
 
-def test_a_cell_run_again_closes_the_panels_that_it_made(make, monkeypatch):
-    shell = SimpleNamespace(execution_count=1, cell="a")
-    shell.get_parent = lambda: {"metadata": {"cellId": shell.cell}}
+@pytest.fixture
+def run(make, monkeypatch):
+    """A function that runs a cell, of some page, which makes panels."""
+    shell = SimpleNamespace(execution_count=0)
     monkeypatch.setattr(controls, "get_ipython", lambda: shell)
     monkeypatch.setattr(controls, "_made", {})
-    train = Train(updates=1000, seconds=0.01)
-    first, second = make(train), make(train)  # two in one cell
-    shell.cell, shell.execution_count = "b", 2
-    other = make(train)
-    until(lambda: len(train.runs) == 3 and all(run.made for run in train.runs))
-    assert not any(run.closed for run in train.runs)
-    shell.cell, shell.execution_count = "a", 3
-    again = make(train)
-    assert "is closed" in first.wait() and "is closed" in second.wait()
-    until(lambda: train.runs[3:] and train.runs[3].made)
-    assert [run.closed for run in train.runs] == [True, True, False, False]
-    assert not other._closed and not again._closed
+
+    def run(cell, page="one", panels=1):
+        metadata = {"cellId": cell} if cell else {}
+        shell.get_parent = lambda: {"metadata": metadata, "header": {"session": page}}
+        shell.execution_count += 1
+        return [make(Train()) for _ in range(panels)]
+
+    return run
+
+
+def closed(panels):
+    return [panel._closed for panel in panels]
+
+
+def test_a_cell_run_again_closes_the_panels_that_it_made(run):
+    panels = run("a", panels=2) + run("b") + run("a")
+    assert closed(panels) == [True, True, False, False]
+    panels = run(None) + run(None)  # of a shell that names no cell
+    assert closed(panels) == [False, False]
+
+
+def test_a_copy_of_the_notebook_on_the_same_kernel_keeps_its_own_panels(run):
+    panels = [panel for page in ("one", "two", "one", "two") for panel in run("a", page)]
+    assert closed(panels) == [True, True, False, False]
+    panels += run("a", "three") + run("a", "four")  # pages loaded again are not kept for ever
+    assert closed(panels) == [True, True, True, True, False, False]
 
 
 def test_a_pointer_changes_what_is_shown_and_trains_nothing(make):
@@ -695,7 +614,7 @@ def test_a_pointer_changes_what_is_shown_and_trains_nothing(make):
     panel = make(train, picture, **look, **sliders)
     panel.wait()
     assert [run.values for run in train.runs] == [{"gamma": 0.5}] and pointed == [1]
-    panel.set(place=4)
+    sliders["place"].value = 4
     assert panel.wait().startswith("Finished.")
     assert len(train.runs) == 1 and pointed == [1, 4] and "looks at 4" in panel._table.value
     panel.set(place=2, gamma=0.7)
@@ -706,27 +625,7 @@ def test_a_pointer_changes_what_is_shown_and_trains_nothing(make):
     assert pointed[-1] == 2
 
 
-def test_a_copy_of_the_notebook_on_the_same_kernel_keeps_its_own_panels(make, monkeypatch):
-    shell = SimpleNamespace(execution_count=0, page="one")
-    shell.get_parent = lambda: {"metadata": {"cellId": "a"}, "header": {"session": shell.page}}
-    monkeypatch.setattr(controls, "get_ipython", lambda: shell)
-    monkeypatch.setattr(controls, "_made", {})
-
-    def run(page):
-        shell.page, shell.execution_count = page, shell.execution_count + 1
-        return make(Train())
-
-    panels = [run("one"), run("two"), run("one"), run("two")]
-    assert [panel._closed for panel in panels] == [True, True, False, False]
-    panels += [run("three"), run("four")]  # pages loaded again and again are not kept for ever
-    assert [panel._closed for panel in panels] == [True, True, True, True, False, False]
-
-
-@pytest.mark.parametrize("parent", [{}, {"metadata": {}}])
-def test_a_shell_that_names_no_cell(make, monkeypatch, parent):
-    shell = SimpleNamespace(get_parent=lambda: parent)
-    monkeypatch.setattr(controls, "get_ipython", lambda: shell)
-    assert make(Train()).wait().startswith("Finished.")
+# How often it draws, and how finely
 
 
 def test_it_draws_at_most_twenty_pictures_a_second(make):
@@ -751,22 +650,11 @@ def test_the_picture_that_stays_is_drawn_finely(make):
     assert picture.fine == 3
 
 
-def test_a_drag_draws_finely_only_at_its_end(make, monkeypatch):
-    monkeypatch.setattr(panel_module, "QUIET_SECONDS", 2)
-    picture, train = Picture(), Train(updates=1, seconds=0)
-    panel = make(train, picture)
-    for k in range(1, 6):
-        until(lambda k=k: len(train.finished) == k)
-        panel.set(gamma=k / 10)
-    panel.wait()
-    assert picture.fine == 1 and len(train.finished) == 6
-
-
 def test_nobody_waits_for_the_fine_picture(make, monkeypatch):
-    """Words, the next run and the end of the thread come at once."""
+    """Words, the next run and the end of the thread come at once; a drag draws finely at its end."""
     monkeypatch.setattr(panel_module, "QUIET_SECONDS", 1000)
-    train = Train()
-    panel = make(train)
+    train, picture = Train(), Picture()
+    panel = make(train, picture)
     until(lambda: "Finished." in panel._words)
     panel.set(gamma=0.5)
     until(lambda: len(train.finished) == 2 and "Finished." in panel._words)
@@ -777,14 +665,7 @@ def test_nobody_waits_for_the_fine_picture(make, monkeypatch):
     worker = panel._worker
     panel.close()
     worker.join(LATE)
-    assert not worker.is_alive()
-
-
-def test_in_the_foreground_no_picture_is_drawn_finely(foreground):
-    """What a notebook stores."""
-    picture = Picture()
-    LivePanel(Train(seconds=0), picture, gamma=live.gamma(0.9)).close()
-    assert picture.fine == 0
+    assert not worker.is_alive() and picture.fine == 0
 
 
 # On CartPole
@@ -794,48 +675,13 @@ def cartpole(**values):
     return a2c("CartPole-v1", **CARTPOLE | {"total_steps": 12_288} | values)
 
 
-def cartpole_panel(make, **values):
-    controls = {
-        "gamma": live.gamma(values.get("gamma", 0.99)),
-        "lr": live.learning_rate(values.get("lr", 0.007)),
-        "agents": live.agents(values.get("agents", 1)),
-        "seed": live.seed(values.get("seed", 0)),
-    }
-    return make(cartpole, learning_curves(), **controls)
-
-
-def weights(panel):
-    return torch.cat([parameter.flatten() for parameter in panel.latest.actor.parameters()])
-
-
-def test_two_panels_at_once_give_what_each_gives_alone(make):
-    alone = []
-    for seed in (0, 1):
-        panel = cartpole_panel(make, seed=seed)
-        panel.wait()
-        alone.append((weights(panel), shown(panel)))
-    panels = [cartpole_panel(make, seed=seed) for seed in (0, 1)]
-    for panel, (expected, picture) in zip(panels, alone):
-        panel.wait()
-        assert torch.equal(weights(panel), expected) and shown(panel) == picture
-    assert not torch.equal(alone[0][0], alone[1][0])
-
-
-def test_global_random_states_stay(make, unchanged_globals):
-    with unchanged_globals():
-        panel = cartpole_panel(make)
-        panel.wait()
-        panel.set(gamma=0.5)
-        panel.wait()
-
-
 @pytest.mark.parametrize("agents", [1, 8])
 def test_every_slider_at_its_ends(make, agents):
-    panel = cartpole_panel(make, agents=agents)
+    sliders = {"gamma": live.gamma(), "lr": live.learning_rate(0.007)}
+    panel = make(cartpole, learning_curves(), **sliders, agents=live.agents(agents))
     assert panel.wait().startswith("Finished. Mean return of recent training episodes: ")
-    slider = panel._controls["lr"]
     for gamma in (0.0, 1.0):
-        for lr in (slider.low, slider.high):
+        for lr in (sliders["lr"].min, sliders["lr"].max):
             panel.set(gamma=gamma, lr=lr)
             words = panel.wait()
             assert words.startswith("Finished.") and panel.latest.fraction == 1
@@ -859,13 +705,9 @@ def test_an_interrupted_wait_leaves_the_panel_usable(make):
             panel.wait()
         timer.join()
     free = []
-
-    def take():
-        free.append(panel._lock.acquire(timeout=1) and not panel._lock.release())
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    thread.join()
+    in_thread(
+        lambda: free.append(panel._lock.acquire(timeout=1) and not panel._lock.release())
+    ).join()
     assert free == [True]
 
 
@@ -873,21 +715,17 @@ def test_an_interrupted_wait_leaves_the_panel_usable(make):
 
 
 @pytest.mark.parametrize(
-    "returned, named", [(None, "nothing"), (3, "int"), (Item(1.0)._asdict, "method")]
+    "returned, words",
+    [
+        (None, "Stopped: train(...) returned nothing, not a generator of items"),
+        (3, "Stopped: train(...) returned int, not a generator of items"),
+        (Item(1.0)._asdict, "Stopped: train(...) returned method, not a generator of items"),
+        (Item(1.0), "Finished. Now at 1.00."),
+        ([Item(0.5), Item(1.0)], "Finished. Now at 1.00."),
+    ],
 )
-def test_a_train_function_without_a_generator_is_told(make, returned, named):
-    panel = make(lambda **values: returned)
-    assert panel.wait().startswith(
-        f"Stopped: train(...) returned {named}, not a generator of items"
-    )
-
-
-def test_a_lone_item_will_do(make):
-    assert make(lambda **values: Item(1.0)).wait() == "Finished. Now at 1.00."
-
-
-def test_any_iterable_of_items_will_do(make):
-    assert make(lambda **values: [Item(0.5), Item(1.0)]).wait().startswith("Finished.")
+def test_what_train_may_return(make, returned, words):
+    assert make(lambda **values: returned).wait().startswith(words)
 
 
 @pytest.mark.parametrize("fractions", [[0.3], [0.1, 0.3], []])
@@ -898,46 +736,3 @@ def test_a_run_that_ends_early_says_so(make, fractions):
     assert shown(panel) == f"1, {len(fractions)}".encode()
     press(panel, "Pause", "Resume")
     assert panel.wait().startswith("Ended at")
-
-
-def test_an_update_that_never_ends_is_not_called_paused(make):
-    go_on = threading.Event()
-
-    def train(**values):
-        yield Item(0.5)
-        go_on.wait(LATE)
-        yield Item(1.0)
-
-    panel = make(train)
-    until(lambda: panel.latest)
-    time.sleep(0.05)
-    press(panel, "Pause")
-    assert panel._words.startswith("Pausing at 50%, once the update under way has ended.")
-    go_on.set()
-    assert panel.wait().startswith("Finished.")
-
-
-class Unspeakable(Exception):
-    def __str__(self):
-        raise RuntimeError("no words")
-
-
-@pytest.mark.parametrize("error", [Unspeakable(), type("Slip", (Unspeakable, SlipError), {})()])
-def test_an_error_whose_text_fails_does_not_end_the_panel(make, error):
-    picture = Breakable()
-    panel = make(picture.train, picture)
-    panel.wait()
-    picture.broken, picture.error = "update", error
-    panel.set(gamma=0.5)
-    assert "an error that cannot be told in words" in panel.wait()
-    picture.broken = None
-    panel.set(gamma=0.6)
-    assert panel.wait().startswith("Finished.")
-
-
-@pytest.mark.parametrize(
-    "value, foreground", [("", False), ("0", False), ("1", True), ("yes", True)]
-)
-def test_the_foreground_can_be_switched_off(monkeypatch, value, foreground):
-    monkeypatch.setenv("COURSE_FOREGROUND", value)
-    assert in_foreground() == foreground

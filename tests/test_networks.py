@@ -5,16 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from random_states import seeded
 
 from helpers.errors import SlipError
 from helpers.networks import Actor, Body, Critic, clip_gradients, make_optimiser, per_agent
 from helpers.policies import Gaussian
 
 AGENTS, FEATURES, ACTIONS = 3, 4, 2
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def draw(*shape, seed=0):
@@ -38,21 +35,26 @@ def plain(network):
 @pytest.mark.parametrize("lead", [(), (6,), (7, 6)])
 def test_one_agent_is_an_ordinary_network(hidden, lead):
     states = draw(*lead, FEATURES)
-    actor = Actor(FEATURES, ACTIONS, hidden=hidden, generator=seeded(1))
-    critic = Critic(FEATURES, hidden=hidden, generator=seeded(2))
-    assert actor(states).shape == (*lead, ACTIONS) and critic(states).shape == lead
-    torch.testing.assert_close(actor(states), plain(actor)(states))
-    torch.testing.assert_close(critic(states), plain(critic)(states).squeeze(-1))
+    policy = Actor(FEATURES, ACTIONS, hidden=hidden, generator=seeded(1))
+    judge = Critic(FEATURES, hidden=hidden, generator=seeded(2))
+    assert policy(states).shape == (*lead, ACTIONS) and judge(states).shape == lead
+    torch.testing.assert_close(policy(states), plain(policy)(states))
+    torch.testing.assert_close(judge(states), plain(judge)(states).squeeze(-1))
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda **o: Actor(FEATURES, ACTIONS, **o),
-        lambda **o: Actor(FEATURES, ACTIONS, policy=Gaussian, **o),
-        lambda **o: Critic(FEATURES, **o),
-    ],
-)
+def an_actor(**options):
+    return Actor(FEATURES, ACTIONS, **options)
+
+
+def a_gaussian(**options):
+    return Actor(FEATURES, ACTIONS, policy=Gaussian, **options)
+
+
+def a_critic(**options):
+    return Critic(FEATURES, **options)
+
+
+@pytest.mark.parametrize("make", [an_actor, a_gaussian, a_critic])
 def test_agents_side_by_side_are_the_agents_alone(make):
     many = make(hidden=(16, 8), agents=AGENTS, generator=seeded(3))
     with torch.no_grad():
@@ -69,33 +71,19 @@ def test_agents_side_by_side_are_the_agents_alone(make):
         torch.testing.assert_close(alone(states[:, k]), together[:, k])  # [T, B, F]
         torch.testing.assert_close(alone(states[0, k]), together[0, k])  # [B, F]
         torch.testing.assert_close(alone(states[0, k, 0]), together[0, k, 0])  # [F]
+        torch.testing.assert_close(alone.agent(0)(states[0, k]), together[0, k])
+        with torch.no_grad():
+            for parameter in alone.parameters():  # which shares no memory
+                parameter += 1
+    assert torch.equal(many(states), together) and many.agents == many.body.agents == AGENTS
     assert not torch.allclose(many.agent(0)(states[:, 0]), many.agent(1)(states[:, 0]))
 
 
 def test_the_gradient_of_one_agent_stays_with_it():
-    many = Actor(FEATURES, ACTIONS, agents=AGENTS, generator=seeded(3))
+    many = an_actor(agents=AGENTS, generator=seeded(3))
     many(draw(7, AGENTS, 6, FEATURES))[:, 1].square().sum().backward()
     for parameter in many.parameters():
         assert parameter.grad[1].any() and not parameter.grad[[0, 2]].any()
-
-
-def test_an_agent_taken_out_shares_no_memory():
-    many = Actor(FEATURES, ACTIONS, agents=AGENTS, generator=seeded(3))
-    before = [p.detach().clone() for p in many.parameters()]
-    alone = many.agent(2)
-    with torch.no_grad():
-        for parameter in alone.parameters():
-            parameter += 1
-    assert all(torch.equal(p, was) for p, was in zip(many.parameters(), before))
-    assert many.agents == AGENTS and many.body.agents == AGENTS
-    again = Actor(FEATURES, ACTIONS, generator=seeded(3)).agent(0)  # one agent is agent 0
-    assert again(draw(6, FEATURES)).shape == (6, ACTIONS)
-
-
-@pytest.mark.parametrize("k", [-1, 3, 1.5, None])
-def test_an_agent_that_is_not_there_gets_a_sentence(k):
-    with pytest.raises(SlipError, match="knows k from 0 to 2"):
-        Actor(FEATURES, ACTIONS, agents=AGENTS).agent(k)
 
 
 @pytest.mark.parametrize("agents", [None, AGENTS])
@@ -140,71 +128,33 @@ def test_a_gaussian_actor_returns_means_and_log_stds_that_depend_on_no_state():
     assert torch.equal(log_std, expected)
 
 
-@pytest.mark.parametrize("policy", [{}, {"policy": Gaussian}])
-def test_a_snapshot_is_the_network_as_it_was(policy):
-    actor = Actor(FEATURES, ACTIONS, agents=AGENTS, generator=seeded(3), **policy)
+@pytest.mark.parametrize("make", [an_actor, a_gaussian])
+def test_a_snapshot_is_the_network_as_it_was(make):
+    network = make(agents=AGENTS, generator=seeded(3))
     states = draw(AGENTS, 6, FEATURES)
-    before, copied = actor(states), actor.snapshot()
-    for mine, its in zip(actor.parameters(), copied.parameters(), strict=True):
-        assert mine.data_ptr() != its.data_ptr() and its.requires_grad
+    before, copied = network(states), network.snapshot()
+    assert all(its.requires_grad for its in copied.parameters())
     with torch.no_grad():
-        for parameter in actor.parameters():
+        for parameter in network.parameters():
             parameter += 1
-    assert torch.equal(copied(states), before) and not torch.equal(actor(states), before)
+    assert torch.equal(copied(states), before) and not torch.equal(network(states), before)
     assert copied.agent(1).body is not copied.body and copied.agents == AGENTS
     copied(states).sum().backward()
-    assert all(p.grad is None for p in actor.parameters())
-
-
-def test_each_agents_step_is_its_own_share_of_adams():
-    """Against Adam of PyTorch on each agent's part alone, three steps, with a rate that falls."""
-    rates = [0.3, 0.003, 0.1]
-    actor = Actor(FEATURES, ACTIONS, agents=AGENTS, generator=seeded(9))
-    alone = [actor.agent(k) for k in range(AGENTS)]
-    theirs = [torch.optim.Adam(a.parameters(), lr=rate) for a, rate in zip(alone, rates)]
-    ours = make_optimiser(actor, lr=rates)
-    (group,) = ours.param_groups
-    assert group["lr"] == group["initial_lr"] == 0.3
-    for step in range(3):
-        group["lr"] = 0.3 / (1 + step)
-        for i, parameter in enumerate(actor.parameters()):
-            parameter.grad = draw(*parameter.shape, seed=10 * step + i)
-        ours.step()
-        for k, (single, optimiser) in enumerate(zip(alone, theirs)):
-            optimiser.param_groups[0]["lr"] = rates[k] / (1 + step)
-            for mine, its in zip(actor.parameters(), single.parameters()):
-                its.grad = mine.grad[[k]].clone()
-            optimiser.step()
-            for mine, its in zip(actor.parameters(), single.parameters()):
-                torch.testing.assert_close(mine[[k]], its, atol=1e-6, rtol=1e-6)
+    assert all(p.grad is None for p in network.parameters())
 
 
 def test_the_critics_rates_are_products():
-    actor, critic = (
-        make(agents=2) for make in (lambda **o: Actor(4, 2, **o), lambda **o: Critic(4, **o))
-    )
-    optimiser = make_optimiser(actor, critic, lr=[0.1, 0.2], critic_lr_scale=[4, 1])
-    first, second = optimiser.param_groups
+    two, judge, lr = an_actor(agents=2), a_critic(agents=2), [0.1, 0.2]
+    first, second = make_optimiser(two, judge, lr=lr, critic_lr_scale=[4, 1]).param_groups
     assert first["lr"] == 0.2 and first["share"].flatten().tolist() == [0.5, 1]
     assert second["lr"] == pytest.approx(0.4) and second["share"].flatten().tolist() == [1, 0.5]
-    equal = make_optimiser(actor, critic, lr=[0.1, 0.2], critic_lr_scale=[4, 2]).param_groups[1]
-    assert equal["lr"] == pytest.approx(0.4) and equal["share"] is None
-    still = make_optimiser(actor, critic, lr=[0.1, 0.2], critic_lr_scale=0).param_groups[1]
-    assert still["lr"] == 0 and still["share"] is None
-
-
-@pytest.mark.parametrize(
-    "rates, sentence",
-    [
-        ({"lr": [0.1, 0.0]}, r"lr\[1\] must be a finite number above 0, but is 0.0"),
-        ({"lr": 0}, "lr must be a finite number above 0, but is 0"),
-        ({"lr": [0.1] * 3}, "lr holds 3 numbers, but the number of agents is 2"),
-        ({"lr": 0.1, "critic_lr_scale": (1, -1)}, r"critic_lr_scale\[1\] must be .* at least 0"),
-    ],
-)
-def test_wrong_learning_rates_get_a_sentence(rates, sentence):
-    with pytest.raises(SlipError, match=sentence):
-        make_optimiser(Actor(4, 2, agents=2), Critic(4, agents=2), **rates)
+    for scale, rate in (([4, 2], 0.4), (0, 0)):
+        second = make_optimiser(two, judge, lr=lr, critic_lr_scale=scale).param_groups[1]
+        assert second["lr"] == pytest.approx(rate) and second["share"] is None
+    with pytest.raises(SlipError, match=r"lr\[1\] must be a finite number above 0, but is 0.0"):
+        make_optimiser(two, judge, lr=[0.1, 0.0])
+    with pytest.raises(SlipError, match=r"critic_lr_scale\[1\] must be .* at least 0"):
+        make_optimiser(two, judge, lr=0.1, critic_lr_scale=(1, -1))
 
 
 def test_a_number_for_all_or_one_for_each():
@@ -222,39 +172,26 @@ def test_a_number_for_all_or_one_for_each():
     assert seen[:2] == [("gamma[0]", 0.5), ("gamma[1]", 1)]
 
 
-def test_the_first_policy_is_nearly_uniform_and_the_first_values_are_not_all_0():
+def test_the_first_weights(unchanged_globals):
+    """Orthogonal, with biases of 0; the policy nearly uniform, the values not all 0."""
+    with unchanged_globals():
+        one, same, other = (an_actor(agents=2, generator=seeded(s)) for s in (7, 7, 8))
+    assert all(map(torch.equal, one.parameters(), same.parameters()))
+    assert not torch.equal(one.head.weight, other.head.weight)
+    _, _, layer, _ = Body(FEATURES, hidden=(16, 16), agents=AGENTS, generator=seeded(6))
+    for weight in layer.weight:
+        torch.testing.assert_close(weight @ weight.T, 2 * torch.eye(16), atol=1e-5, rtol=0)
+    assert not layer.bias.any() and len({weight[0, 0].item() for weight in layer.weight}) == 3
     states = 3 * draw(AGENTS, 100, FEATURES)
     policy = Actor(FEATURES, 4, agents=AGENTS, generator=seeded(5))(states).softmax(-1)
     assert (policy - 0.25).abs().max() < 0.01
-    assert Critic(FEATURES, agents=AGENTS, generator=seeded(5))(states).std() > 0.1
-
-
-def test_the_first_weights_are_orthogonal_and_the_biases_0():
-    body = Body(FEATURES, hidden=(16, 16), agents=AGENTS, generator=seeded(6))
-    for weight in body[2].weight:
-        torch.testing.assert_close(weight @ weight.T, 2 * torch.eye(16), atol=1e-5, rtol=0)
-    assert not body[2].bias.any() and len({weight[0, 0].item() for weight in body[2].weight}) == 3
-
-
-def test_the_same_generator_gives_the_same_weights():
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    one, same, other = (Actor(FEATURES, ACTIONS, agents=2, generator=seeded(s)) for s in (7, 7, 8))
-    assert torch.equal(torch.get_rng_state(), state)
-    for a, b in zip(one.parameters(), same.parameters()):
-        assert torch.equal(a, b)
-    assert not torch.equal(one.head.weight, other.head.weight)
-
-
-def gradients(optimiser):
-    return [p.grad for group in optimiser.param_groups for p in group["params"]]
+    assert a_critic(agents=AGENTS, generator=seeded(5))(states).std() > 0.1
 
 
 def test_clipping_shortens_each_agents_whole_gradient_alone():
-    actor = Actor(FEATURES, ACTIONS, agents=AGENTS, generator=seeded(9))
-    critic = Critic(FEATURES, agents=AGENTS, generator=seeded(9))
-    optimiser = make_optimiser(actor, critic, lr=0.1)
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    networks = [make(agents=AGENTS, generator=seeded(9)) for make in (an_actor, a_critic)]
+    optimiser = make_optimiser(*networks, lr=0.1)
+    parameters = [p for network in networks for p in network.parameters()]
     size = torch.tensor([1e-3, 1.0, 100.0])[:, None, None]
     for i, parameter in enumerate(parameters):
         parameter.grad = size * draw(*parameter.shape, seed=i)
@@ -262,14 +199,12 @@ def test_clipping_shortens_each_agents_whole_gradient_alone():
     norms = [torch.cat([g[k].flatten() for g in before]).norm() for k in range(AGENTS)]
     assert norms[0] < 0.5 < norms[1]
     clip_gradients(optimiser, 0.5)
-    for k, norm in enumerate(norms):
-        scale = min(1.0, 0.5 / norm)
-        for was, now in zip(before, gradients(optimiser)):
-            torch.testing.assert_close(now[k], was[k] * scale, rtol=1e-5, atol=0)
-    clip_gradients(optimiser, math.inf)  # no clipping at all
-    assert torch.cat([g[2].flatten() for g in gradients(optimiser)]).norm().item() == pytest.approx(
-        0.5
-    )
+    for _ in range(2):  # once more without any clipping at all
+        for k, norm in enumerate(norms):
+            for was, now in zip(before, parameters):
+                scale = min(1.0, 0.5 / norm)
+                torch.testing.assert_close(now.grad[k], was[k] * scale, rtol=1e-5, atol=0)
+        clip_gradients(optimiser, math.inf)
 
 
 @pytest.mark.parametrize(
@@ -299,23 +234,14 @@ def test_a_state_of_the_wrong_shape_gets_a_sentence(agents, shape, sentence):
         (lambda: Actor(4, 2, agents=0), "agents must be"),
         (lambda: Critic(4, agents=1.5), "agents must be"),
         (lambda: Actor(4, 2, hidden=64), r"as \(64, 64\) or \(\), but is 64"),
+        (lambda: Actor(3, 2, body=Body(4)), "reads states of 4 numbers, but state_dim is 3"),
+        (lambda: an_actor()([[0.0] * 4]), r"hand it torch\.as_tensor\(states, dtype="),
+        (lambda: an_actor()(torch.zeros(5, 4).double()), r"dtype=torch\.float32\)"),
+        (lambda: an_actor(agents=AGENTS).agent(-1), "knows k from 0 to 2"),
+        (lambda: an_actor(agents=AGENTS).agent(3), "knows k from 0 to 2"),
+        (lambda: an_actor(agents=AGENTS).agent(None), "knows k from 0 to 2"),
     ],
 )
-def test_a_network_of_no_size_gets_a_sentence(make, sentence):
+def test_networks_that_make_no_sense_and_other_states_get_a_sentence(make, sentence):
     with pytest.raises(SlipError, match=sentence):
         make()
-
-
-def test_a_body_for_other_states_is_refused():
-    with pytest.raises(SlipError, match="The body reads states of 4 numbers, but state_dim is 3"):
-        Actor(3, 2, body=Body(4))
-
-
-@pytest.mark.parametrize(
-    "states", [np.zeros((5, 4), np.float32), [[0.0] * 4], torch.zeros(5, 4).double()]
-)
-def test_states_are_tensors_of_the_networks_kind(states):
-    with pytest.raises(
-        SlipError, match=r"hand it torch\.as_tensor\(states, dtype=torch\.float32\)"
-    ):
-        Actor(4, 2)(states)

@@ -4,12 +4,13 @@ import json
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 from execute_notebooks import LESSONS, METADATA, is_normal, normalise, problems, warnings
-from lesson_cells import PATHS, each_lesson, read
+from lesson_cells import EXAMPLE, PATHS, each_lesson, read
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 ROOT = LESSONS.parent
+DOCUMENTS = [*ROOT.glob("*.md"), *EXAMPLE.parent.glob("*.md")]
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 HEADING = re.compile(r"^(#{1,6})\s", re.MULTILINE)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|(?:src|href)=[\"']([^\"']+)")
@@ -50,138 +51,89 @@ def images_without_alt(nb):
 
 
 @each_lesson
-def test_is_normalised(path):
-    assert is_normal(path), f"run: python tests/execute_notebooks.py notebooks/{path.name}"
-    assert problems(read(path)) == []
-
-
-@each_lesson
-def test_nothing_is_given_away_when_it_is_opened(path):
-    """Outputs stay hidden until their cell has run, and their first line is shown by JupyterLab;
-    what draws is folded, and its lines wrapped for those who unfold it."""
-    for cell in executed(read(path)):
-        assert cell.metadata.jupyter.outputs_hidden
-        texts = [cell.outputs[0].get("data", cell.outputs[0])] if cell.outputs else []
-        assert [t for x in texts for k, t in x.items() if k[:4] == "text" and t[:2] != " \n"] == []
-        if "plots.show(" in cell.source:
-            assert cell.metadata.jupyter.source_hidden
-            assert max(map(len, cell.source.splitlines())) <= 100, cell.source
-
-
-@each_lesson
-def test_its_sliders_are_the_courses(path):
-    """The browser steps through places that have numbers, and a typed number is read by us."""
-    sources = "\n".join(cell.source for cell in executed(read(path)))
-    assert re.findall(r"\w*(?:FloatSlider|FloatLogSlider|SelectionSlider|IntSlider)", sources) == []
-
-
-@each_lesson
-def test_fits_on_a_page(path):
+def test_is_stored_as_executed_in_order_and_normalised(path):
+    assert is_normal(path), f"run: python tests/execute_notebooks.py {path.relative_to(ROOT)}"
+    nb = read(path)
+    cells = executed(nb)
+    assert problems(nb) == warnings(nb) == []
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert [o.ename for cell in cells for o in cell.outputs if o.output_type == "error"] == []
+    ids = [cell.get("id") for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    assert all(ids) and len(set(ids)) == len(ids)  # nbformat would mend them
     assert path.stat().st_size < 1.5e6
 
 
 @each_lesson
-def test_ids_are_present_and_unique(path):
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]  # nbformat would mend them
-    ids = [cell.get("id") for cell in cells]
-    assert all(ids) and len(set(ids)) == len(ids)
+def test_its_cells_are_the_courses(path):
+    """What draws is wrapped for those who unfold it; sliders step through places that have numbers,
+    and a typed number is read by us."""
+    sources = [cell.source for cell in executed(read(path))]
+    drawn = [line for x in sources if "plots.show(" in x for line in x.splitlines()]
+    assert [line for line in drawn if len(line) > 100] == []
+    foreign = r"\w*(?:FloatSlider|FloatLogSlider|SelectionSlider|IntSlider)"
+    assert re.findall(foreign, "\n".join(sources)) == []
 
 
 @each_lesson
-def test_was_executed_in_order_without_error_or_warning(path):
-    nb = read(path)
-    cells = executed(nb)
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    assert [o.ename for cell in cells for o in cell.outputs if o.output_type == "error"] == []
-    assert warnings(nb) == []
-
-
-@each_lesson
-def test_names_its_kernel(path):  # without it JupyterLab asks for one and runs nothing
-    assert read(path).metadata.kernelspec == METADATA["kernelspec"]
-
-
-@each_lesson
-def test_headings_form_a_tree(path):
+def test_its_text_is_a_tree_of_headings_with_links_that_lead_somewhere_and_alt_texts(path):
     text = markdown(read(path))
     assert [len(hashes) for hashes in HEADING.findall(text)].count(1) == 1
     assert skipped_levels(text) == []
-
-
-@each_lesson
-def test_images_have_alt_text(path):
+    assert missing_links(text, path.parent) == []
     assert images_without_alt(read(path)) == []
 
 
-@each_lesson
-def test_links_lead_somewhere(path):
-    assert missing_links(markdown(read(path)), path.parent) == []
-
-
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_links_of_the_documents_lead_somewhere(name):
-    assert missing_links(CODE.sub("", (ROOT / name).read_text(encoding="utf-8")), ROOT) == []
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_links_of_the_documents_lead_somewhere(path):
+    assert missing_links(CODE.sub("", path.read_text(encoding="utf-8")), path.parent) == []
 
 
 def test_readme_maps_the_lessons_that_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     mapped = re.findall(r"^\| \[\d\d\]\(notebooks/(\S+\.ipynb)\)", readme, re.MULTILINE)
-    assert mapped == [path.name for path in PATHS]
-    assert mapped, "no lesson exists"
-
-
-def output(kind, **fields):
-    return nbformat.v4.new_output(kind, **fields)
+    assert mapped == [path.name for path in PATHS] != []
 
 
 def test_normalising_removes_what_changes_and_nothing_else():
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "random"}}
     outputs = [
-        output("stream", name="stdout", text="a"),
-        output("stream", name="stdout", text="b"),
-        output("display_data", data=view),
-        output("display_data", data={**view, "text/plain": "panel", "image/png": "iVBO"}),
+        new_output("stream", name="stdout", text="a"),
+        new_output("stream", name="stdout", text="b"),
+        new_output("display_data", data=view),
+        new_output("display_data", data={**view, "text/plain": "panel", "image/png": "iVBO"}),
     ]
     metadata = {"execution": {"iopub.status.busy": "now"}, "tags": ["kept"]}
-    cell = nbformat.v4.new_code_cell("1", outputs=outputs, metadata=metadata, execution_count=1)
+    cell = new_code_cell("1", outputs=outputs, metadata=metadata, execution_count=1)
     stored = {"widgets": {"state": {}}, "language_info": {"name": "python", "version": "3.11.7"}}
-    nb = normalise(nbformat.v4.new_notebook(cells=[cell], metadata=stored))
+    nb = normalise(new_notebook(cells=[cell], metadata=stored))
     assert nb.metadata == METADATA
     assert cell.metadata == {"tags": ["kept"], "jupyter": {"outputs_hidden": True}}
     assert cell.outputs == [
-        output("stream", name="stdout", text=" \nab"),
-        output("display_data", data={"text/plain": "panel", "image/png": "iVBO"}),
+        new_output("stream", name="stdout", text=" \nab"),
+        new_output("display_data", data={"text/plain": "panel", "image/png": "iVBO"}),
     ]
 
 
 def test_normalising_hides_what_a_cell_shows_and_folds_what_draws():
     result = {"text/html": "<b>1</b>", "text/plain": "1", "image/png": "iVBO"}
-    outputs = [output("display_data", data=result), output("stream", text="kept")]
-    cell = nbformat.v4.new_code_cell("plots.show(figure, 'alt')", outputs=outputs)
+    outputs = [new_output("display_data", data=result), new_output("stream", text="kept")]
+    cell = new_code_cell("plots.show(figure, 'alt')", outputs=outputs)
     for _ in range(2):  # once more changes nothing
-        normalise(nbformat.v4.new_notebook(cells=[cell]))
+        normalise(new_notebook(cells=[cell]))
         assert cell.metadata.jupyter == {"outputs_hidden": True, "source_hidden": True}
-        assert cell.outputs[0].data["text/html"] == " \n<b>1</b>"
-        assert cell.outputs[0].data["text/plain"] == " \n1"
-        assert (cell.outputs[0].data["image/png"], cell.outputs[1].text) == ("iVBO", "kept")
+        blank = {"text/html": " \n<b>1</b>", "text/plain": " \n1", "image/png": "iVBO"}
+        assert cell.outputs[0].data == blank and cell.outputs[1].text == "kept"
 
 
-def test_addresses_and_warnings_are_found():
+def test_the_checks_can_fail():
     outputs = [
-        output("execute_result", data={"text/plain": "<object at 0x7f3c5e0b2d10>"}),
-        output("stream", name="stderr", text="/tmp/ipykernel_123/1.py: UserWarning"),
+        new_output("execute_result", data={"text/plain": "<object at 0x7f3c5e0b2d10>"}),
+        new_output("stream", name="stderr", text="/tmp/ipykernel_123/1.py: UserWarning"),
+        new_output("display_data", data={"image/png": "iVBO"}),
     ]
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=outputs)])
-    assert len(problems(nb)) == 2
-    assert len(warnings(nb)) == 1
-
-
-def test_the_checks_of_text_can_fail():
-    assert missing_links("[a](gone.ipynb#part) ![b](https://x.org/b.png) [c](#d)", Path()) == [
-        "gone.ipynb"
-    ]
-    assert missing_links('<img src="gone.png">', Path()) == ["gone.png"]
+    nb = new_notebook(cells=[new_code_cell("x", outputs=outputs)])
+    assert (len(problems(nb)), len(warnings(nb))) == (2, 1)
+    assert images_without_alt(nb) == [(0, "image/png")]
+    text = '[a](gone.ipynb#part) ![b](https://x.org/b.png) [c](#d) <img src="gone.png">'
+    assert missing_links(text, Path()) == ["gone.ipynb", "gone.png"]
     assert skipped_levels("# a\n\n### b\n") == [(1, 3)]
-    picture = output("display_data", data={"image/png": "iVBO"})
-    cell = nbformat.v4.new_code_cell("x", outputs=[picture])
-    assert images_without_alt(nbformat.v4.new_notebook(cells=[cell])) == [(0, "image/png")]

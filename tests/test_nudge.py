@@ -24,8 +24,7 @@ print(actor.head.weight.sum().item() != 0)
 
 @each_lesson
 def test_what_varies_is_not_compared(path):
-    tagged = [cell for cell in read(path).cells if nudge.is_tagged(cell)]
-    for cell in tagged:
+    for cell in filter(nudge.is_tagged, read(path).cells):
         assert "nbval-check-output" not in cell.metadata.tags, cell.source
         assert "NBVAL_CHECK_OUTPUT" not in cell.source, cell.source
 

@@ -230,32 +230,21 @@ def fire(request, tmp_path_factory):
         kernel.close()
 
 
-def cell(source):
-    return nbformat.v4.new_code_cell(source)
+def forever(call):
+    """A cell that calls something of each panel until it is interrupted."""
+    source = f"while True:\n    [{call} for panel in panels_in_kernel.panels()]"
+    return nbformat.v4.new_code_cell(f"import panels_in_kernel\n{source}")
 
 
-WAITING = cell(
-    "import panels_in_kernel\n"
-    "while True:\n"
-    "    [panel.wait() for panel in panels_in_kernel.panels()]"
-)
-TRAINING = cell(
-    "import panels_in_kernel\n"
-    "while True:\n"
-    "    [panels_in_kernel.last(panel) for panel in panels_in_kernel.panels()]"
-)
+WAITING, TRAINING = forever("panel.wait()"), forever("panels_in_kernel.last(panel)")
 
 
 def test_a_storm_ends_with_the_last_values_trained_to_the_end(fire):
+    """The same numbers in lesson and panel, while another panel trains."""
     fire.storm(fire.events)
     fire.kernel.quiet()
     for words, _, faults in fire.kernel.ask(f"standing({PATIENCE})"):
         assert faults == [], words
-    fire.settle()
-    assert fire.silent()
-
-
-def test_the_same_numbers_in_lesson_and_panel_while_another_panel_trains(fire):
     fire.settle()
     assert fire.kernel.ask(f"replayed({PATIENCE})") == []
     assert fire.silent()
@@ -287,20 +276,15 @@ def test_an_interrupt_ends_the_cell_and_nothing_else(fire):
     assert fire.silent()
 
 
-def test_cells_run_again_and_panels_closed_while_they_train(fire):
+def test_cells_run_again_and_many_runs_leave_nothing_behind(fire):
+    runs = fire.events // 10
+    fire.kernel.ask(f"run_often({runs // 5}, 0)")
     before = fire.rest()
-    for _ in range(2):
+    for _ in range(2):  # panels are closed while they train
         for made in fire.making:
             fire.run(made, 3)
     fire.settle()
     fire.nothing_more_than(before)
-    assert fire.silent()
-
-
-def test_many_runs_leave_nothing_behind(fire):
-    runs = fire.events // 10
-    fire.kernel.ask(f"run_often({runs // 5}, 0)")
-    before = fire.rest()
     fire.kernel.ask(f"run_often({runs}, 1)")
     fire.nothing_more_than(before)
     assert fire.silent()

@@ -1,6 +1,5 @@
 """The parts of live pictures: what each draws of an item, of its ghosts, and what it refuses."""
 
-import io
 import math
 import re
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
-from PIL import Image
+from test_picture import pixels
 
 from helpers.errors import SlipError
 from helpers.live import (
@@ -18,7 +17,6 @@ from helpers.live import (
     Ground,
     Item,
     Judged,
-    LivePanel,
     Map,
     Part,
     Path,
@@ -26,7 +24,6 @@ from helpers.live import (
     Plane,
     Strips,
     diverged,
-    slider,
 )
 from helpers.live.parts import short
 from helpers.plots import COLOURS
@@ -57,107 +54,80 @@ PARTS = {  # how to make each, and two values that it shows differently
 each_part = pytest.mark.parametrize("name", PARTS)
 
 
+def picture_of(part, *runs, fraction=1.0):
+    """A picture of a part, or of several, after runs of these values, and its PNG."""
+    picture = Picture(part)
+    for values in runs:
+        picture.restart("run")
+        for n, value in enumerate(values, 1):
+            picture.add(Item(value, fraction=fraction * n / len(values)))
+    return picture, picture.png()
+
+
 @each_part
 def test_each_part_shows_the_newest_run(name):
     make, first, second = PARTS[name]
-    picture = Picture(make())
-    empty = picture.png()
+    picture, empty = picture_of(make())
     picture.restart("run")
-    drawn = []
-    for value in (first, second):
-        picture.add(Item(value, fraction=0.1))
-        drawn.append(picture.png())
-    assert len({empty, *drawn}) == 3
+    value = torch.tensor(np.array(first, float), requires_grad=True)
+    picture.add(Item(value, fraction=0.1))
+    with torch.no_grad():
+        value.fill_(0.5)  # the picture has a copy
+    _, one = picture_of(make(), [first], fraction=0.1)
+    assert picture.png() == one
+    picture.add(Item(second, fraction=0.1))
+    assert len({empty, one, picture.png()}) == 3
     picture.restart("next")  # the one before got too little of its way to stay
     assert name == "grid" or picture.png() == empty  # values stay until there are new ones
-
-
-@each_part
-def test_each_part_takes_tensors_and_remembers_copies(name):
-    make, first, _ = PARTS[name]
-    picture, other = Picture(make()), Picture(make())
-    value = torch.tensor(np.array(first, float), requires_grad=True)
-    picture.add(Item(value))
-    with torch.no_grad():
-        value.fill_(0.5)
-    other.add(Item(first))
-    assert picture.png() == other.png()
 
 
 @pytest.mark.parametrize("name", ["curves", "path", "plane", "bars", "strips"])
 def test_ghosts_stay_until_three_others_have_come(name):
     make, first, second = PARTS[name]
-    picture, pictures = Picture(make()), []
-    for value in (first, *[second] * 7):
-        picture.restart("run")
-        for fraction in (0.5, 1.0):
-            picture.add(Item(value, fraction=fraction))
-        pictures.append(picture.png())
-    assert len(picture.rows()) == 4
-    first_pushed_out = Picture(make())
-    for value in [second] * 8:
-        first_pushed_out.restart("run")
-        for fraction in (0.5, 1.0):
-            first_pushed_out.add(Item(value, fraction=fraction))
-        same = first_pushed_out.png() == pictures[len(first_pushed_out.rows()) - 1]
-        assert not same or len(first_pushed_out.rows()) == 4
-    assert first_pushed_out.png() == pictures[-1]
+    for others, stays in ((3, True), (4, False)):
+        picture, png = picture_of(make(), [first] * 2, *[[second] * 2] * others)
+        _, without = picture_of(make(), *[[second] * 2] * (others + 1))
+        assert (png != without) == stays and len(picture.rows()) == 4
 
 
 @each_part
 def test_numbers_that_are_none_are_drawn_as_nothing(name):
     make, first, _ = PARTS[name]
-    picture = Picture(make())
-    if name == "strips":
-        picture.add(Item(np.empty((0, 3))))
-    else:
-        picture.add(Item(np.array(first, float) * math.nan))
-    assert len(picture.png()) > 1000
+    nothing = np.empty((0, 3)) if name == "strips" else np.array(first, float) * math.nan
+    assert len(picture_of(make(), [nothing])[1]) > 1000
 
 
 # What a part refuses
 
 
-@pytest.mark.parametrize(
-    "name, wrong, shapes",
-    [
-        ("curves", [0.1, 0.2, 0.3], r"\(2,\), but its function returned the shape \(3,\)"),
-        ("path", [0.1], r"\(2,\), .* \(1,\)"),
-        ("plane", [0, 1], r"\(3,\), .* \(2,\)"),
-        ("bars", [0.5], r"\(2,\), .* \(1,\)"),
-        ("grid", np.zeros(24), r"\(25,\), .* \(24,\)"),
-        ("map", np.zeros((3, 2)), r"\(2, 3\), .* \(3, 2\)"),
-    ],
-)
-def test_another_shape_is_a_slip_that_names_the_part(name, wrong, shapes):
+@pytest.mark.parametrize("name", [name for name in PARTS if name != "strips"])
+def test_another_shape_is_a_slip_that_names_the_part(name):
     make, first, _ = PARTS[name]
-    part = make()
-    picture = Picture(part)
-    picture.add(Item(first))
-    with pytest.raises(SlipError, match=rf"^The part '.+' shows numbers of the shape {shapes}"):
+    picture, _ = picture_of(make(), [first])
+    wrong = np.array(first)[..., 1:]
+    shapes = f"{np.shape(first)}, but its function returned the shape {wrong.shape}"
+    with pytest.raises(SlipError, match=rf"^The part '.+' shows .* the shape {re.escape(shapes)}"):
         picture.add(Item(wrong))
     assert len(picture.png()) > 1000 and picture.runs[-1].last.value is first
 
 
 def test_another_run_may_have_other_agents():
-    picture = Picture(by_fraction())
-    for agents in (4, 1, 8):
-        picture.restart(f"{agents} agents")
-        picture.add(Item(np.linspace(0, 1, agents)))
-        assert len(picture.png()) > 1000
+    _, png = picture_of(by_fraction(), *[np.linspace(0, 1, agents)[None] for agents in (4, 1, 8)])
+    assert len(png) > 1000
 
 
 @pytest.mark.parametrize(
-    "value, said", [(None, "nothing"), ("ten", "'ten'"), ([[1], [1, 2]], "1, 2")]
+    "name, value, said",
+    [
+        ("curves", None, "The part 'y' needs numbers, but .* returned nothing"),
+        ("curves", "ten", "needs numbers, but .* returned 'ten'"),
+        ("curves", [[1], [1, 2]], "needs numbers, but .*1, 2"),
+        ("strips", [0, 1], "three numbers for each stretch"),
+    ],
 )
-def test_what_is_no_number_is_a_slip(value, said):
-    with pytest.raises(SlipError, match=rf"The part 'y' needs numbers, but .* returned .*{said}"):
-        Picture(by_fraction()).add(Item(value))
-
-
-def test_a_strip_needs_three_numbers_for_each_stretch():
-    with pytest.raises(SlipError, match=r"three numbers for each stretch"):
-        Picture(Strips(**NAMES, xlabel="x")).add(Item([0, 1]))
+def test_what_is_no_number_is_a_slip(name, value, said):
+    with pytest.raises(SlipError, match=said):
+        picture_of(PARTS[name][0](), [value])
 
 
 def test_a_part_belongs_to_one_picture():
@@ -167,26 +137,9 @@ def test_a_part_belongs_to_one_picture():
         Picture(part)
 
 
-def test_a_panel_says_which_part_got_another_shape(monkeypatch):
-    monkeypatch.delenv("COURSE_FOREGROUND", raising=False)
-
-    def train(x):
-        yield Item([0.1, 0.2], fraction=0.5)
-        yield Item([0.1], fraction=1.0)
-
-    panel = LivePanel(train, Picture(by_fraction()), x=slider("x", 0, 0, 1, 1))
-    assert panel.wait().startswith("Stopped: The part 'y' shows numbers of the shape (2,)")
-    panel.close()
-
-
 def test_a_part_is_called_by_its_title_its_label_or_its_kind():
-    assert [
-        Part(**names).name for names in ({"title": "t", "ylabel": "y"}, {"xlabel": "x"}, {})
-    ] == [
-        "t",
-        "x",
-        "Part",
-    ]
+    named = Part(title="t", ylabel="y"), Part(xlabel="x"), Part()
+    assert [part.name for part in named] == ["t", "x", "Part"]
 
 
 # Curves
@@ -231,46 +184,36 @@ def test_without_limits_the_axes_follow_the_curve():
     assert part.axes.get_ylim() == pytest.approx((-3.75, 0.005))
 
 
-@pytest.mark.parametrize(
-    "number, text",
-    [
-        (0, "0"),
-        (0.5, "0.5"),
-        (7500, "7500"),
-        (12_500, "12.5k"),
-        (100_000, "100k"),
-        (999_000, "999k"),
-        (1e6, "1M"),
-        (2.5e6, "2.5M"),
-        (-20_000, "-20k"),
-    ],
-)
-def test_numbers_of_steps_are_short(number, text):
-    assert short(number) == text
+def test_the_last_number_of_the_axis_lies_within_the_picture():
+    picture = Picture(Curves(lambda item: 0.5, x=lambda item: 500 * item.fraction, ylabel="y"))
+    curve(picture, 0.1, 0.9)
+    picture.figure.draw_without_rendering()
+    *_, last = picture.figure.axes[0].get_xticklabels()
+    assert last.get_text() == "500" and last.get_color() != "none"
+    assert last.get_window_extent().x1 <= picture.figure.bbox.x1
+
+
+def test_numbers_of_steps_are_short():
+    numbers = [0, 0.5, 7500, 12_500, 100_000, 999_000, 1e6, 2.5e6, -20_000]
+    short_ones = "0 0.5 7500 12.5k 100k 999k 1M 2.5M -20k"
+    assert " ".join(map(short, numbers)) == short_ones
 
 
 # The others
 
 
 def test_bars_and_the_marks_of_ghosts():
-    picture = Picture(Bars(names=["a", "b", "c"], xlabel="share"))
-    for value in ([0.5, 0.3, 0.2], [0.1, math.nan, 0.7]):
-        picture.restart("run")
-        picture.add(Item(value))
-    picture.png()
-    (part,) = picture.parts
+    part = Bars(names=["a", "b", "c"], xlabel="share")
+    picture_of(part, [[0.5, 0.3, 0.2]], [[0.1, math.nan, 0.7]])
     assert [bar.get_width() for bar in part._bars] == [0.1, 0, 0.7]
-    assert [list(axis) for axis in part.lines[1][0].get_data()] == [[0.5, 0.3, 0.2], [0, 1, 2]]
-    assert to_hex(part.lines[1][0].get_color()).upper() == COLOURS["blue"]
+    mark = part.lines[1][0]
+    assert [list(axis) for axis in mark.get_data()] == [[0.5, 0.3, 0.2], [0, 1, 2]]
+    assert to_hex(mark.get_color()).upper() == COLOURS["blue"]
 
 
 def test_a_plane_of_named_lines_has_a_legend_and_no_ghosts():
     part = Plane(x=[0, 1], names=["left", "right"], **UNIT)
-    picture = Picture(part)
-    for value in ([[0, 1], [1, 0]], [[0.5, 1], [0.5, 0]]):
-        picture.restart("run")
-        picture.add(Item(value))
-    picture.png()
+    picture_of(part, [[[0, 1], [1, 0]]], [[[0.5, 1], [0.5, 0]]])
     assert [list(line.get_ydata()) for line in part.moving] == [[0.5, 1], [0.5, 0]]
     assert [text.get_text() for text in part.axes.get_legend().get_texts()] == ["left", "right"]
     assert part.still == []
@@ -278,93 +221,74 @@ def test_a_plane_of_named_lines_has_a_legend_and_no_ghosts():
 
 def test_a_plane_may_have_other_places_in_another_run():
     part = Plane(lambda item: item.value[1], x=lambda item: item.value[0], **UNIT)
-    picture = Picture(part)
-    for value in (([0, 1], [0, 1]), ([0, 0.5, 1], [1, 0, 1])):
-        picture.restart("run")
-        picture.add(Item(value))
-    picture.png()
+    picture_of(part, [([0, 1], [0, 1])], [([0, 0.5, 1], [1, 0, 1])])
     assert [len(lines[0].get_xdata()) for lines in part.lines] == [3, 2, 0, 0]
 
 
 def test_a_path_follows_the_edge_and_ghosts_end_in_a_dot():
     part = Path(**UNIT)
-    picture = Picture(part)
-    for way in ([(0.1, 0.2), (0.5, 0.5)], [(0.1, 0.2), (-3.0, 9.0)]):
-        picture.restart("run")
-        for place in way:
-            picture.add(Item(place))
-    picture.png()
+    picture_of(part, [(0.1, 0.2), (0.5, 0.5)], [(0.1, 0.2), (-3.0, 9.0)])
     assert part.lines[0][0].get_xydata().tolist() == [[0.1, 0.2], [0, 1]]
     assert part.lines[0][1].get_xydata().tolist() == [[0, 1]]
     assert part.lines[1][1].get_xydata().tolist() == [[0.5, 0.5]]
 
 
 def test_a_ground_is_drawn_again_only_when_it_changes():
-    drawn = []
+    slopes, counts = [], set()
 
     def draw(axes, slope):
-        drawn.append(slope)
+        slopes.append(slope)
         axes.plot([0, 1], [0, slope])
         axes.clabel(axes.contour([[0, 1], [1, slope]]))
 
     ground = Ground(draw, lambda item: item.value[0])
     picture = Picture((ground, Path(lambda item: item.value, **UNIT)))
-    counts = set()
     for slope in (2, 2, 5, 5, 2):
         picture.add(Item((slope, 0.5)))
         picture.png()
         counts.add(len(ground.axes.get_children()))
-    assert drawn == [2, 5, 2] and len(counts) <= 2  # contours may have more or fewer labels
+    assert slopes == [2, 5, 2] and len(counts) <= 2  # contours may have more or fewer labels
     still = Picture((Ground(lambda axes: axes.plot([0, 1], [1, 0])), Path(**UNIT)))
     assert len(still.figure.axes[0].lines) == 1 + 2 * 4
 
 
 def test_strips_of_each_run_and_one_below_other_parts():
     part, one = Strips(**NAMES, xlabel="x"), Strips(**NAMES, between=(0, 1))
-    picture = Picture(part, (one, Path(lambda item: (0, 0), **UNIT)))
-    for value in ([(0, 0, 1)], [(1, 0, 0.25), (0, 0.25, 1)]):
-        picture.restart("run")
-        picture.add(Item(value))
-    picture.png()
+    runs = [[(0, 0, 1)]], [[(1, 0, 0.25), (0, 0.25, 1)]]
+    picture_of(part, *runs)
+    picture_of((one, Path(lambda item: (0, 0), **UNIT)), *runs)
     shown = [len(strip._bands.get_paths()) for strip in part._strips]
     assert shown == [2, 1, 0, 0] and len(one._strips) == 1
     letters = [text.get_text() for text in part._strips[0]._letters if text.get_visible()]
     assert [letter for letter in letters if letter] == ["c", "a"]
 
 
-def colour_of(picture, row, column):
-    """The colour at the middle of a map's cell."""
-    image = np.asarray(Image.open(io.BytesIO(picture.png())))
-    x, y = picture.figure.axes[0].transData.transform((column, row)).astype(int)
-    return image[len(image) - 1 - y, x].astype(int)
-
-
 def test_a_map_colours_a_cell_for_each_agent_and_frames_one():
-    part = cells()
-    picture = Picture(part)
-    values = np.zeros((2, 3))
+    part, values = cells(), np.zeros((2, 3))
     values[1, 2], values[0, 1] = 10, math.nan
-    picture.add(Item(values))
-    assert colour_of(picture, 0, 0).sum() < 250 < colour_of(picture, 1, 2).sum()  # dark, bright
-    assert colour_of(picture, 0, 1).tolist() == [255] * 3  # what is no number is left blank
-    plain = picture.png()
+    picture, plain = picture_of(part, [values])
+    axes, image = picture.figure.axes[0], pixels(plain).astype(int)
+
+    def colour(row, column):
+        x, y = axes.transData.transform((column, row)).astype(int)
+        return image[len(image) - 1 - y, x]
+
+    assert colour(0, 0).sum() < 250 < colour(1, 2).sum()  # dark, bright
+    assert colour(0, 1).tolist() == [255] * 3  # what is no number is left blank
     part.cursor = (1, 2)
     framed = picture.png()
     assert framed != plain and part._frame.get_xy() == (1.5, 0.5)
     part.cursor = None
     assert picture.png() == plain
-    axes = picture.figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0.9", "1"]
 
 
 def test_a_grid_without_a_policy_has_no_arrows():
     values, policy = np.linspace(-1, 1, 25), np.tile([0.0, 1, 0, 0], (25, 1))
-    plain, arrows = Picture(Grid()), Picture(Grid(policy=lambda item: policy))
-    for picture in (plain, arrows):
-        picture.add(Item(values))
-    assert plain.png() != arrows.png()
-    assert not plain.parts[0].moving[1].get_visible()
+    picture, plain = picture_of(Grid(), [values])
+    assert picture_of(Grid(policy=lambda item: policy), [values])[1] != plain
+    assert not picture.parts[0].moving[1].get_visible()
 
 
 # Words

@@ -1,49 +1,39 @@
 """Figures with alt text, and the band of a mean."""
 
 import base64
-import io
 import warnings
 
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
-from PIL import Image
+from test_picture import pixels
 
 from helpers import plots
 from helpers.plots import COLOURS, band, show
-
-
-def pixels(png):
-    image = Image.open(io.BytesIO(png))
-    image.load()
-    assert image.format == "PNG"
-    return np.asarray(image)
 
 
 @pytest.fixture
 def shown(monkeypatch):
     """What was displayed: a list of (data, metadata)."""
     calls = []
-
-    def display(data, metadata, raw):
-        calls.append((data, metadata))
-
-    monkeypatch.setattr(plots, "display", display)
+    monkeypatch.setattr(
+        plots, "display", lambda data, metadata, raw: calls.append((data, metadata))
+    )
     return calls
 
 
-@pytest.mark.parametrize("foreground", [True, False])
+@pytest.mark.parametrize("foreground", ["1", ""])
 def test_show_stores_the_alt_text_and_closes_the_figure(shown, monkeypatch, foreground):
-    monkeypatch.setenv("COURSE_FOREGROUND", "1" if foreground else "")
-    figure, axes = plt.subplots()
-    axes.plot([1, 2])
-    axes.set(xlabel="step", ylabel="return")
+    monkeypatch.setenv("COURSE_FOREGROUND", foreground)
+    figure, (top, bottom) = plt.subplots(2, sharex=True)
+    bottom.set(xlabel="step", ylabel="return")
+    top.set(yticks=[0, 1], yticklabels=["gamma 0", "gamma 0.5"])  # words need no label
     show(figure, 'A line that "rises" from 1 < 2.')
     [(data, metadata)] = shown
     assert metadata == {"image/png": {"alt": 'A line that "rises" from 1 < 2.'}}
     assert pixels(base64.b64decode(data["image/png"])).shape[2] == 4
     assert plt.get_fignums() == [] and data["text/plain"] == "A figure."
-    assert ("text/html" in data) != foreground
+    assert ("text/html" in data) != bool(foreground)
     if not foreground:
         assert 'alt="A line that &quot;rises&quot; from 1 &lt; 2."' in data["text/html"]
 
@@ -73,24 +63,19 @@ def test_a_band_is_the_mean_and_the_middle_of_the_runs():
     plt.close(figure)
 
 
-def test_an_axis_of_numbers_needs_a_label(shown):
-    figure, (top, bottom) = plt.subplots(2, sharex=True)
-    bottom.set(xlabel="step", ylabel="return")
-    top.set(yticks=[0, 1], yticklabels=["gamma 0", "gamma 0.5"])
-    show(figure, "The axis of steps is shared, the upper y axis has words.")
-    assert len(shown) == 1
-    for missing in ({"xlabel": "step"}, {"ylabel": "return"}, {"xlabel": "step", "yscale": "log"}):
-        figure, axes = plt.subplots()
-        axes.plot([1, 100])
-        axes.set(**missing)
-        with pytest.raises(ValueError, match="needs a label"):
-            show(figure, "A line.")
-        plt.close(figure)
-
-
-def test_thousands_are_numbers_too(shown):
+@pytest.mark.parametrize(
+    "lacking, named",
+    [
+        ({"xlabel": "step"}, "y"),
+        ({"ylabel": "return"}, "x"),
+        ({"xlabel": "step", "yscale": "log"}, "y"),
+        ({"yticks": [], "xticks": [1, 2], "xticklabels": ["50k", "1.5M"]}, "x"),
+    ],
+)
+def test_an_axis_of_numbers_needs_a_label(shown, lacking, named):
     figure, axes = plt.subplots()
-    axes.set(xticks=[0, 1], xticklabels=["50k", "1.5M"], yticks=[])
-    with pytest.raises(ValueError, match="The x axis"):
-        show(figure, "Nothing but ticks.")
+    axes.plot([1, 100])
+    axes.set(**lacking)
+    with pytest.raises(ValueError, match=f"The {named} axis needs a label"):
+        show(figure, "A line.")
     plt.close(figure)

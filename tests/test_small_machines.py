@@ -59,15 +59,11 @@ def missing():
     """What this machine lacks, in words, or an empty string."""
     if not sys.platform.startswith("linux"):
         return "only Linux has namespaces"
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*NO_NETWORK, *NO_PRIVILEGES, "true"]).returncode
-    ):
+    may = [*NO_NETWORK, *NO_PRIVILEGES, "true"]
+    if not shutil.which("unshare") or subprocess.run(may).returncode:
         return "this machine does not let its users make namespaces (unshare --user --net)"
     if not Path("/usr/share/i18n/locales/de_DE").exists():
-        return (
-            "the sources of the German locale are missing (Debian, Ubuntu: apt-get install locales)"
-        )
+        return "the sources of the German locale are missing (Debian: apt-get install locales)"
     return ""
 
 
@@ -95,25 +91,18 @@ def course(tmp_path):
         path.chmod(0o700)
 
 
-def prepare(lesson, course):
-    """Store the lesson between the cells that look at the machine; its path."""
+@pytest.mark.parametrize("lesson", CASES)
+def test_small_machine(lesson, course, german):
     nb = read(lesson)
     nb.cells = [new_code_cell(FIRST + BEFORE), *nb.cells, new_code_cell(BEHIND + LAST)]
     path = course / "notebooks" / lesson.name
     nbformat.write(nb, path)
     path.chmod(0o400)
     path.parent.chmod(0o500)
-    return path
-
-
-@pytest.mark.parametrize("lesson", CASES)
-def test_small_machine(lesson, course, german):
-    path = prepare(lesson, course)
     core = str(min(os.sched_getaffinity(0)))
-    command = [sys.executable, TESTS / "lesson_kernel.py", path]
-    small = [*NO_NETWORK, sys.executable, "-c", LOOPBACK, *NO_PRIVILEGES]
+    small = [*NO_NETWORK, sys.executable, "-c", LOOPBACK, *NO_PRIVILEGES, "taskset", "-c", core]
     done = subprocess.run(
-        [*small, "taskset", "--cpu-list", core, *command],
+        [*small, sys.executable, TESTS / "lesson_kernel.py", path],
         env=os.environ | german | {"PYTHONPATH": str(course)},
         capture_output=True,
         encoding=ENCODING,

@@ -23,9 +23,6 @@ def counted(a, b):
     return sum(apart(deal) >= apart(deals[0]) for deal in deals) / len(deals)
 
 
-# --- the permutation test ------------------------------------------------------------------------
-
-
 def test_the_smallest_cases_by_hand():
     assert permutation_test([1, 2], [3, 4]) == pytest.approx(2 / 6)
     assert permutation_test([1, 4], [2, 3]) == 1
@@ -70,36 +67,6 @@ def test_the_same_numbers_give_one_p_and_another_generator_another():
     assert np.array_equal(a, before)
 
 
-def test_without_a_difference_one_in_twenty_is_called_one():
-    rng = np.random.default_rng(1)
-    for size, deals in ((5, 10_000), (20, 200)):
-        ps = [
-            permutation_test(rng.exponential(size=size), rng.exponential(size=size), deals=deals)
-            for _ in range(400)
-        ]
-        assert 0.01 < np.mean(np.array(ps) <= 0.05) < 0.085
-
-
-def test_scipy_finds_the_same():
-    scipy = pytest.importorskip("scipy.stats")
-    rng = np.random.default_rng(2)
-    for shift in (0.0, 0.7, 1.5):
-        a, b = rng.normal(size=7), rng.normal(shift, 1, 5)
-        share = scipy.permutation_test(
-            (a, b),
-            lambda x, y, axis: abs(x.mean(axis) - y.mean(axis)),
-            vectorized=True,
-            n_resamples=5000,
-            alternative="greater",
-        )
-        assert permutation_test(a, b) == pytest.approx(share.pvalue)
-        by_order = scipy.mannwhitneyu(a, b, method="exact").pvalue
-        assert permutation_test(*ranks(a, b)) == pytest.approx(by_order)
-
-
-# --- ranks ---------------------------------------------------------------------------------------
-
-
 def test_ranks_share_ties_and_know_infinity():
     a, b = ranks([3.0, np.inf, 1.0], [2.0, np.inf])
     assert a.tolist() == [3, 4.5, 1] and b.tolist() == [2, 4.5]
@@ -110,30 +77,11 @@ def test_ranks_share_ties_and_know_infinity():
     assert np.array_equal(np.concatenate(ranks(a, b)), scipy.rankdata([*a, *b]))
 
 
-def test_only_the_order_counts():
-    never = permutation_test(*ranks([10, 20, 30, 40], [50, 60, np.inf, np.inf]))
-    assert never == permutation_test(*ranks([1, 2, 3, 4], [5, 6, 1e300, 1e300]))
-    assert never == pytest.approx(2 / math.comb(8, 4))
-
-
-# --- intervals and the middle half ---------------------------------------------------------------
-
-
 def test_the_bootstrap_of_two_numbers_is_known():
     """Means of two redrawn from {0, 1}: 0, a half, 1 with 1/4, 1/2, 1/4."""
     assert bootstrap_interval([0, 1]) == (0, 1)
     assert bootstrap_interval([0, 1], level=0.4) == (0.5, 0.5)
     assert bootstrap_interval([3, 3, 3]) == (3, 3)
-
-
-def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
-    x = np.random.default_rng(0).exponential(size=400)
-    low, high = bootstrap_interval(x, draws=4000)
-    error = x.std() / math.sqrt(400)
-    assert low == pytest.approx(x.mean() - 1.96 * error, abs=0.2 * error)
-    assert high == pytest.approx(x.mean() + 1.96 * error, abs=0.2 * error)
-    narrower = bootstrap_interval(x, draws=4000, level=0.5)
-    assert narrower[1] - narrower[0] == pytest.approx(2 * 0.674 * error, rel=0.1)
 
 
 def test_rows_are_redrawn_whole_and_any_statistic_may_be_asked():
@@ -158,12 +106,9 @@ def test_scipy_draws_the_same_interval():
 
 
 def test_the_interval_of_sixteen_numbers_is_a_little_too_narrow():
-    rng = np.random.default_rng(5)
-    held = [
-        low <= 0 <= high
-        for low, high in (bootstrap_interval(rng.normal(size=16), draws=200) for _ in range(300))
-    ]
-    assert 0.86 < np.mean(held) < 0.97
+    groups = np.random.default_rng(5).normal(size=(300, 16))
+    low, high = np.transpose([bootstrap_interval(x, draws=200) for x in groups])
+    assert 0.86 < ((low <= 0) & (high >= 0)).mean() < 0.97
 
 
 def test_the_middle_half():
@@ -175,9 +120,6 @@ def test_the_middle_half():
     for size in range(4, 24):
         x = np.random.default_rng(size).exponential(size=size)
         assert interquartile_mean(x) == pytest.approx(scipy.trim_mean(x, 0.25))
-
-
-# --- bad input -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

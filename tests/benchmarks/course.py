@@ -1,29 +1,23 @@
-"""What does the course ask of a machine: time, memory, disk?
+"""What does the course ask of a machine: time and memory?
 
     python tests/benchmarks/course.py [--quick] [--suite]
 
 Each lesson runs in a fresh kernel, panels included (COURSE_FOREGROUND), --repetitions times: wall
 seconds to its end, and the kernel's resident memory at its end and at its highest, as Linux counts
 it in /proc. JupyterLab: its server after it served its page and a lesson; to that comes the largest
-kernel. Import times are those of `python -c "import ..."` less those of `python -c ""`. --suite
-runs the notebooks under nbval and then all of pytest, which takes minutes.
+kernel. --suite runs the notebooks under nbval and then all of pytest, which takes minutes.
 """
 
-import json
 import os
 import re
-import secrets
 import subprocess
 import sys
-import sysconfig
 import tempfile
-import time
 from pathlib import Path
 from urllib.request import urlopen
 
 import measure
 import nbformat
-import psutil
 
 OPTIONS = [
     ("lesson", "", "only lessons whose names begin so; every lesson"),
@@ -31,8 +25,6 @@ OPTIONS = [
     ("suite", False, "also time the tests of the notebooks, and all tests"),
 ]
 QUICK = {"repetitions": 1, "lesson": "00"}
-MODULES = ("helpers", "helpers.training", "helpers.live", "helpers.checks")
-MODULES += ("numpy", "torch", "gymnasium", "matplotlib.pyplot", "ipywidgets")
 MEMORY = "print(open('/proc/self/status').read())"
 
 
@@ -55,10 +47,8 @@ def lessons(paths, repetitions):
         runs = [run_lesson(path) for _ in range(repetitions)]
         seconds, resident, peak = zip(*runs)
         memory[path] = max(resident), max(peak)
-        size = path.stat().st_size / 1000
-        rows.append(
-            [path.stem, *map(measure.spread, (seconds, resident, peak), (1, 0, 0)), f"{size:.0f}"]
-        )
+        size = f"{path.stat().st_size / 1000:.0f}"
+        rows.append([path.stem, *map(measure.spread, (seconds, resident, peak), (1, 0, 0)), size])
         print(f"{path.stem}: {max(seconds):.1f} s", flush=True)
     head = ["lesson", "wall s", "MB at its end", "MB at its highest", "stored, kB"]
     measure.table("Lessons, each in a fresh kernel: median (range)", head, rows)
@@ -67,73 +57,19 @@ def lessons(paths, repetitions):
 
 def server(lesson):
     """MB of JupyterLab's server, all its processes, after it served its page and this lesson."""
+    from lab_server import jupyterlab  # measure has said where
+
+    options = "--ip=127.0.0.1", "--port=0", str(lesson.parent)
     with tempfile.TemporaryDirectory() as folder:
-        folder, token = Path(folder), secrets.token_hex(16)
-        places = {f"JUPYTER_{name}_DIR": str(folder) for name in ("CONFIG", "DATA", "RUNTIME")}
-        options = "--no-browser --allow-root --ip=127.0.0.1 --port=0".split()
-        command = [sys.executable, "-m", "jupyterlab", *options, str(lesson.parent)]
-        command.append(f"--IdentityProvider.token={token}")
-        process = psutil.Popen(command, env=os.environ | places, stderr=subprocess.DEVNULL)
-        try:
-            address = wait_for(lambda: address_in(folder))
+        with jupyterlab(Path(folder), *options) as (process, address, token):
             for page in ("lab", f"api/contents/{lesson.name}", "api/kernelspecs"):
                 urlopen(f"{address}{page}?token={token}").read()
             family = [process, *process.children(recursive=True)]
             return sum(member.memory_info().rss for member in family) / 1e6
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def address_in(folder):
-    texts = [path.read_text() for path in folder.glob("jpserver-*.json")]
-    return texts and texts[0] and json.loads(texts[0])["url"]
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "JupyterLab did not start"
-        time.sleep(0.1)
-    return found
-
-
-def imports(repetitions):
-    def seconds(code):
-        command = [sys.executable, "-c", code]
-        return [
-            s.wall for s in measure.repeat(lambda: subprocess.run(command, check=True), repetitions)
-        ]
-
-    bare = measure.median(seconds(""))
-    rows = [
-        [module, measure.spread([s - bare for s in seconds(f"import {module}")])]
-        for module in MODULES
-    ]
-    measure.table("Import, files in the system's cache: median (range)", ["", "wall s"], rows)
-
-
-def install():
-    """Print what the installed packages take on disk."""
-    root = Path(sysconfig.get_path("purelib"))
-    sizes = {
-        entry.name: sum(p.stat().st_size for p in (entry, *entry.rglob("*")) if p.is_file()) / 1e6
-        for entry in root.iterdir()
-    }
-    largest = sorted(sizes, key=sizes.get, reverse=True)[:6]
-    rows = [
-        ["all packages", f"{sum(sizes.values()):.0f}"],
-        *([n, f"{sizes[n]:.0f}"] for n in largest),
-    ]
-    measure.table("Installed in this environment, whatever it is for", ["", "MB"], rows)
 
 
 def suite():
-    """Wall seconds of the notebooks under nbval, and of all tests."""
-    if (os.cpu_count() or 1) < 2:
-        print(
-            "The tests run in two processes, but this machine has one core: expect twice the time."
-        )
+    """Wall seconds of the notebooks under nbval, and of all tests: both in two processes."""
     seconds = []
     for arguments in (["notebooks"], []):
         command = [sys.executable, "-m", "pytest", "-q", *arguments]
@@ -154,15 +90,10 @@ def main():
         lab = server(largest)
         together = lab + memory[largest][1]
         afterwards = max(end for end, _ in memory.values())
-        rows = [
-            ["JupyterLab's server", f"{lab:.0f}"],
-            ["with the largest kernel", f"{together:.0f}"],
-        ]
+        rows = ["JupyterLab's server", f"{lab:.0f}"], ["with the largest kernel", f"{together:.0f}"]
         measure.table("JupyterLab and one kernel", ["", "MB"], rows)
     else:
         print("Memory is read from /proc, which only Linux has: lessons are not measured.")
-    imports(options.repetitions)
-    install()
     nbval, everything = suite() if options.suite else (None, None)
     measure.print_bars(
         ("kernel after any lesson", afterwards, 600, " MB"),

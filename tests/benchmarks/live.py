@@ -12,10 +12,6 @@ finished         to the picture of the new run's end
 frame            CPU of drawing the finished run once more, as PNG
 fine             CPU of drawing it as finely as it stays on the page
 cancel           from a move while a run is under way to the first update of the new one
-stop             from close() while a run is under way to the end of the worker thread
-solved           of panels that train on CartPole: to the first update (looked at after the run, one
-                 in --every) after which each agent's mean return in 100 fresh episodes is at least
-                 475, actions sampled
 
 Times are wall milliseconds, but for those of a frame. The panel's first run warms up.
 """
@@ -23,7 +19,6 @@ Times are wall milliseconds, but for those of a frame. The panel's first run war
 import itertools
 import json
 import os
-import threading
 import time
 from typing import NamedTuple
 
@@ -33,25 +28,15 @@ import nbformat
 from helpers.live import LivePanel
 from helpers.live.controls import Slider
 from helpers.live.panel import FINE, items_of
-from helpers.training import evaluate
 
 OPTIONS = [
     ("lesson", "", "only lessons whose names begin so; every lesson"),
     ("repetitions", 7, "how often each is measured"),
-    ("every", 3, "of so many updates one is looked at for `solved`; 0: none"),
 ]
-QUICK = {"repetitions": 2, "every": 10}
+QUICK = {"repetitions": 2}
 LATE = 120.0  # seconds; whatever takes longer is an error
-COLUMNS = (
-    "first picture",
-    "... with data",
-    "finished",
-    "frame",
-    "fine",
-    "cancel",
-    "stop",
-    "solved",
-)
+COLUMNS = ("first picture", "... with data", "finished")  # of a whole run
+COLUMNS += ("frame", "fine", "cancel")
 
 
 class Event(NamedTuple):
@@ -65,8 +50,7 @@ class Watched:
 
     def __init__(self, panel):
         self.panel, self.events, self.runs = panel, [], 0
-        self.train, self._changed = panel._train, threading.Condition()
-        self._move = itertools.cycle(places(panel))
+        self.train, self._move = panel._train, itertools.cycle(places(panel))
         panel._train = self._start
         panel._image.observe(lambda change: self._note(self.runs, None), "value")
 
@@ -80,9 +64,7 @@ class Watched:
             yield item
 
     def _note(self, run, item):
-        with self._changed:
-            self.events.append(Event(time.perf_counter(), run, item))
-            self._changed.notify_all()
+        self.events.append(Event(time.perf_counter(), run, item))
 
     def move(self):
         """Move the slider to its other place: when, and the number of the run that follows."""
@@ -92,13 +74,13 @@ class Watched:
 
     def until(self, run, fraction=0.0):
         """When the first item came of this run that is so far done: waits for it."""
-
-        def found():
-            return [e for e in self.of(run) if e.item and e.item.fraction >= fraction]
-
-        with self._changed:
-            assert self._changed.wait_for(found, LATE), f"no item of run {run} after {LATE} s"
-            return found()[0].seconds
+        end = time.monotonic() + LATE
+        while time.monotonic() < end:
+            for event in self.of(run):
+                if event.item and event.item.fraction >= fraction:
+                    return event.seconds
+            time.sleep(0.001)
+        raise TimeoutError(f"no item of run {run} after {LATE} s")
 
     def of(self, run):
         return [event for event in self.events if event.run == run]
@@ -114,12 +96,12 @@ def places(panel):
     return []
 
 
-def measure_panel(panel, repetitions, every):
+def measure_panel(panel, repetitions):
     """Milliseconds by column, each a list."""
     panel.wait(LATE)
     watched, found = Watched(panel), {column: [] for column in COLUMNS}
     for _ in range(repetitions):
-        for column, seconds in whole_run(watched, every).items():
+        for column, seconds in whole_run(watched).items():
             found[column].append(1000 * seconds)
     for column, scale in (("frame", 1), ("fine", FINE)):
         frames = measure.repeat(lambda scale=scale: panel._picture.png(scale), repetitions)
@@ -129,52 +111,24 @@ def measure_panel(panel, repetitions, every):
         watched.until(run, 0.1)
         begin, run = watched.move()
         found["cancel"].append(1000 * (watched.until(run) - begin))
-    values, picture = panel.values, panel._picture  # a closed panel lets go of its picture
     panel.close()
-    for _ in range(repetitions):
-        found["stop"].append(1000 * stop(lambda: watched.train(**values), picture))
     return found
 
 
-def whole_run(watched, every):
+def whole_run(watched):
     """Seconds from a move, while nothing trains, to what follows it."""
     watched.events.clear()
     begin, run = watched.move()
     watched.panel.wait(LATE)
     events = watched.of(run)
     pictures = [event.seconds for event in events if event.item is None]
-    items = [event for event in events if event.item is not None]
+    items = [event.seconds for event in events if event.item is not None]
     moments = {
         "first picture": pictures[0],
-        "... with data": next(picture for picture in pictures if picture > items[0].seconds),
-        "finished": next(picture for picture in pictures if picture > items[-1].seconds),
+        "... with data": next(picture for picture in pictures if picture > items[0]),
+        "finished": next(picture for picture in pictures if picture > items[-1]),
     }
-    if every and on_cartpole(items[0].item):
-        moments["solved"] = solved([*items[every - 1 :: every], items[-1]])
     return {column: moment - begin for column, moment in moments.items()}
-
-
-def on_cartpole(item):
-    return hasattr(item, "actor") and item.actor.body.state_dim == 4
-
-
-def solved(events):
-    for event in events:
-        if (evaluate(event.item.actor, "CartPole-v1", seed=5000).mean(1) >= 475).all():
-            return event.seconds
-    return float("inf")
-
-
-def stop(train, picture):
-    """Seconds from close(), a tenth into a run, to the end of the thread."""
-    panel = LivePanel(train, picture)
-    while panel.latest is None or panel.latest.fraction < 0.1:
-        time.sleep(0.001)
-    worker, begin = panel._worker, time.perf_counter()
-    panel.close()
-    if worker:
-        worker.join(LATE)
-    return time.perf_counter() - begin
 
 
 def note_panels():
@@ -211,7 +165,7 @@ def measure_lesson(path, options):
         "panels_ = benchmark_.note_panels()"
     )
     last = nbformat.v4.new_code_cell(
-        f"benchmark_.measure_all(panels_, repetitions={options.repetitions}, every={options.every})"
+        f"benchmark_.measure_all(panels_, repetitions={options.repetitions})"
     )
     notebook.cells = [first, *cells[: with_panel[-1] + 1], last]
     measure.execute(notebook, path.parent)

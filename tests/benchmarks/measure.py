@@ -11,13 +11,16 @@ import argparse
 import math
 import platform
 import statistics
+import sys
 import time
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-LESSONS = Path(__file__).resolve().parents[2] / "notebooks"
+TESTS = Path(__file__).resolve().parents[1]
+LESSONS = TESTS.parent / "notebooks"
+sys.path.append(str(TESTS))  # what the tests share
 
 
 class Seconds(NamedTuple):
@@ -129,8 +132,8 @@ def machine():
 
 def execute(notebook, folder):
     """Run a notebook's cells, in place, in a fresh kernel that works in this folder."""
-    from nbclient import NotebookClient
+    from lesson_kernel import client
 
-    options = {"timeout": None, "kernel_name": "python3"}
-    options["extra_arguments"] = ["--log-level=40"]  # no line about encryption from each kernel
-    NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **options).execute()
+    running = client(notebook, folder)
+    running.timeout = None
+    running.execute()

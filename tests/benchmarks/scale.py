@@ -1,6 +1,6 @@
 """What does a step of A2C cost as agents and environments grow, and where does the time go?
 
-    python tests/benchmarks/scale.py [--quick] [--profile]
+    python tests/benchmarks/scale.py [--quick]
 
 CartPole-v1 with training.CARTPOLE, one thread. A row is one size: after one update that warms up,
 the median over --updates updates, and their range. An agent-step is one step of one environment of
@@ -9,12 +9,9 @@ actions and a2c_update (the timers' own cost, below a tenth of a millisecond an 
 rest, with the record of the steps, the noise and the snapshots). The floor is the same environment
 stepped by random actions and nothing else.
 
-Then whole runs of one agent and of eight side by side, in turn. --profile instead shows where one
-run of one agent spends its time, function by function.
+Then whole runs of one agent and of eight side by side, in turn.
 """
 
-import cProfile
-import pstats
 import time
 from unittest.mock import patch
 
@@ -30,7 +27,6 @@ OPTIONS = [
     ("updates", 20, "updates for each size"),
     ("runs", 5, "whole runs of one agent, and of eight"),
     ("steps", CARTPOLE["total_steps"], "environment steps of an agent in a whole run"),
-    ("profile", False, "profile a run of one agent instead"),
 ]
 QUICK = {"most_agents": 8, "most_envs": 32, "updates": 5, "runs": 2}
 STEPS = CARTPOLE["rollout_steps"]
@@ -111,18 +107,8 @@ def whole_run(agents, steps):
         pass
 
 
-def profile(steps):
-    whole_run(1, 2048)
-    with cProfile.Profile() as profiler:
-        whole_run(1, steps)
-    for order in ("cumulative", "tottime"):
-        pstats.Stats(profiler).strip_dirs().sort_stats(order).print_stats(30)
-
-
 def main():
     options = measure.start(__doc__, OPTIONS, QUICK)
-    if options.profile:
-        return profile(options.steps)
     head = ["agents x environments", "CPU us of an agent-step", "wall us"]
     head += ["environment", "network", "update", "rest", "floor, CPU us", "times the floor"]
     by_agents = [(agents, 32) for agents in sizes(options.most_agents)]
