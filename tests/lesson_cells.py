@@ -1,6 +1,7 @@
 """A stored lesson's cells, to run some and read what they printed; and seeds for claims."""
 
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -9,8 +10,9 @@ from execute_notebooks import BLANK_LINE
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+EXAMPLE = Path(__file__).parent / "example_lesson" / "two_arms.ipynb"
 
-each_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+each_lesson = pytest.mark.parametrize("path", [*PATHS, EXAMPLE], ids=lambda path: path.stem)
 
 
 def read(path):
@@ -43,10 +45,11 @@ def sampled(lessons, shift=0):
 
 
 class Lesson:
-    """The lesson of this number. A cell goes by its id, or by a text that no other code cell holds."""
+    """The lesson of this number or path. A cell goes by its id, or a text that no other has."""
 
-    def __init__(self, number):
-        (self.path,) = NOTEBOOKS.glob(f"{number:02}_*.ipynb")
+    def __init__(self, lesson):
+        named = isinstance(lesson, Path)
+        (self.path,) = [lesson] if named else NOTEBOOKS.glob(f"{lesson:02}_*.ipynb")
         self.cells = {cell.id: cell for cell in read(self.path).cells}
 
     def code(self):
@@ -66,11 +69,16 @@ class Lesson:
             exec(self.cell(name).source, names)
         return names
 
+    def asked(self):
+        """The ids of the cells that ask for a prediction, in order."""
+        return [cell.id for cell in self.code() if "live.predict(" in cell.source]
+
     def came_out(self, ask, *cells, **names):
         """The options of the prediction asked in a cell that come out, each being guessed in turn. The
         last of the cells that follow reveals it; names are what the cells are given."""
         names = self.run(ask, **names)
-        prediction, right = names[ask.replace("-", "_")], []
+        (name,) = re.findall(r"^(\w+) = live\.predict\(", self.cell(ask).source, re.MULTILINE)
+        prediction, right = names[name], []
         names = self.run(*cells[:-1], **names)
         for option in prediction.options:
             prediction._guess.value = option
