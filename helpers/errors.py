@@ -17,6 +17,17 @@ def check_fraction(name, value):
         raise SlipError(f"{name} must be a number from 0 to 1, but is {value!r}.")
 
 
+def check_clip(name, value):
+    """Raise SlipError unless value is a number above 0 and at most 1 (PPO's epsilon).
+
+    At 1 the lower bound of the ratio is 0, which no ratio passes, so that only rises are clipped;
+    above 1 it would be negative.
+    """
+    check_fraction(name, value)
+    if value == 0:
+        raise SlipError(f"{name} must be above 0: at 0 every change of the policy is clipped.")
+
+
 def check_positive(name, value):
     """Raise SlipError unless value is a finite number above 0 (a learning rate)."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:

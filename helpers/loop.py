@@ -57,20 +57,22 @@ def run(learner, rollouts, update, *, updates, lr_decay=False, padded=False):
     learner: a Learner. rollouts: an iterator of them, as rollout.collect returns; the next is asked for
         when the last has been learned from, so that the learner's actor may act in it.
     update(actor, critic, optimiser, rollout): changes the networks, and returns (policy loss, value
-        loss, entropy), [K] each; or None, and they are NaN. functools.partial gives it settings.
+        loss, entropy) and, if it clips ratios, the share that it clipped, [K] each; or None. What it
+        does not return is NaN. functools.partial gives it settings.
     updates: how many. lr_decay: let the learning rates fall linearly to 0; else they stay untouched.
     padded: rollouts are whole episodes, and their rows after an end are no steps.
     """
     agents = learner.actor.agents or 1
-    recent, steps, unknown = _RecentReturns(agents), 0, (torch.full((agents,), torch.nan),) * 3
+    recent, steps, unknown = _RecentReturns(agents), 0, [torch.full((agents,), torch.nan)] * 4
     for n, rollout in enumerate(islice(rollouts, updates)):
         if lr_decay:
             _set_lr(learner.optimiser, 1 - n / updates)
-        losses = map(torch.atleast_1d, update(*learner, rollout) or unknown)
+        told = [torch.atleast_1d(x) for x in update(*learner, rollout) or ()]
+        *losses, clipped = told + unknown[len(told) :]
         steps += int(rollout.valid.sum() if padded else rollout.valid.numel()) // agents
         returns, actor = recent.add(rollout), learner.actor.snapshot()
         episodes = recent.ended // agents
-        yield Progress(steps, (n + 1) / updates, returns, *losses, actor, episodes)
+        yield Progress(steps, (n + 1) / updates, returns, *losses, actor, episodes, clipped)
 
 
 def _set_lr(optimiser, factor):
@@ -89,6 +91,7 @@ class Progress(NamedTuple):
     entropy: torch.Tensor  # [K] mean entropy of the policy, in nats; a Gaussian's may be negative
     actor: Actor  # a snapshot, which later updates do not touch
     episodes: int  # ended so far, of each agent; the mean, in whole numbers
+    clipped: torch.Tensor = torch.tensor(math.nan)  # [K] share of PPO's ratios; NaN for others
 
     def words(self):
         """How it is going: what went wrong with how many agents, and the others' mean return."""

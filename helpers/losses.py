@@ -9,7 +9,7 @@ other one, and SlipError is raised instead.
 import torch
 import torch.nn.functional as F
 
-from helpers.errors import check_shape
+from helpers.errors import check_clip, check_shape
 
 
 def masked_mean(x, valid):
@@ -55,6 +55,28 @@ def policy_gradient_loss(log_probs, advantages, valid):
     return -masked_mean(advantages * log_probs, valid)
 
 
+def clipped_loss(log_probs, old_log_probs, advantages, valid, *, clip):
+    r"""$-\text{mean}_t \min(\rho_t A_t,\ \text{clip}(\rho_t, 1-\epsilon, 1+\epsilon) A_t)$.
+
+    $\rho = \pi(a|s) / \pi_\text{old}(a|s)$, from the logarithms of both. No gradient flows through
+    the old log-probabilities and the advantages: they are data.
+    clip: epsilon, above 0 and at most 1; a number, or a tensor [K, 1] of one for each agent.
+    Schulman et al. 2017, eq. 7. Derived in notebooks/09_ppo.ipynb.
+    """
+    check_shape("advantages", advantages, log_probs.shape, "that of the log-probabilities")
+    ratios = _ratios(log_probs, old_log_probs, valid)
+    advantages = torch.where(valid, advantages.detach(), 0)
+    least = torch.minimum(ratios * advantages, _clipped(ratios, clip) * advantages)
+    return -masked_mean(least, valid)
+
+
+@torch.no_grad()
+def clipped_share(log_probs, old_log_probs, valid, *, clip):
+    """The share of steps whose ratio lies outside [1 - clip, 1 + clip]: arguments as clipped_loss's."""
+    ratios = _ratios(log_probs, old_log_probs, valid)
+    return masked_mean((ratios != _clipped(ratios, clip)).to(ratios.dtype), valid)
+
+
 def value_loss(values, returns, valid):
     r"""$\frac12\,\text{mean}_t\,(V(s_t) - G_t)^2$, half the mean squared error.
 
@@ -66,6 +88,20 @@ def value_loss(values, returns, valid):
     check_shape("valid", valid, values.shape, "that of the values")
     errors = torch.where(valid, values - returns.detach(), 0)
     return 0.5 * masked_mean(errors**2, valid)
+
+
+def _ratios(log_probs, old_log_probs, valid):
+    """pi(a|s) / pi_old(a|s), and 1 in rows that are no experience."""
+    check_shape("old_log_probs", old_log_probs, log_probs.shape, "that of the log-probabilities")
+    check_shape("valid", valid, log_probs.shape, "that of the log-probabilities")
+    return torch.where(valid, log_probs - old_log_probs.detach(), 0).exp()
+
+
+def _clipped(ratios, clip):
+    for number in clip.flatten().tolist() if isinstance(clip, torch.Tensor) else [clip]:
+        check_clip("clip", number)
+    clip = torch.as_tensor(clip, dtype=ratios.dtype)
+    return ratios.clamp(1 - clip, 1 + clip)
 
 
 def _spread(x, axes):

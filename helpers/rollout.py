@@ -85,11 +85,12 @@ def _problem(env_id, envs):
     return None
 
 
-def collect(envs, actor, *, steps, seed, generator):
+def collect(envs, actor, *, steps, seed, generator, greedy=False):
     """Act forever: yields one Rollout of `steps` steps after another, with the actor as it then is.
 
     envs: from make_envs; with K agents, environments k*B to (k+1)*B-1 are agent k's.
-    seed: of the environments. generator: torch.Generator from which the actions are drawn.
+    seed: of the environments. generator: torch.Generator from which the actions are drawn; greedy:
+        leave their noise out, which gives the likeliest action, or a Gaussian's mean.
     Raises SlipError for an actor of another kind of actions, and for rewards that are no numbers.
     """
     space, shape = envs.single_action_space, _batch_shape(envs, actor)
@@ -101,6 +102,8 @@ def collect(envs, actor, *, steps, seed, generator):
         flat = _empty_rollout(steps, envs, policy, size)
         rollout = Rollout(*(torch.from_numpy(x).unflatten(1, shape) for x in flat))  # same memory
         noise = policy.noise((steps, *shape, size), generator)
+        if greedy:
+            noise.zero_()
         for t in range(steps):
             flat.observations[t] = observation
             rollout.actions[t] = _act(actor, policy, rollout.observations[t], noise[t])
@@ -122,15 +125,16 @@ def collect(envs, actor, *, steps, seed, generator):
         yield rollout
 
 
-def play_episodes(envs, actor, *, seed, generator):
+def play_episodes(envs, actor, *, seed, generator, greedy=False):
     """One whole episode in each environment, until the last has ended: a Rollout, padded.
 
     All episodes count, long ones included: to take the first to finish would favour the short.
-    Rows after an episode's end are not valid and hold reward 0. Raises SlipError where an episode
-    has not ended after MOST_STEPS steps.
+    Rows after an episode's end are not valid and hold reward 0; greedy as for collect. Raises
+    SlipError where an episode has not ended after MOST_STEPS steps.
     """
     parts, over = [], False
-    for part in collect(envs, actor, steps=32, seed=seed, generator=generator):
+    options = {"seed": seed, "generator": generator, "greedy": greedy}
+    for part in collect(envs, actor, steps=32, **options):
         parts.append(part)
         over = over | (part.terminated | part.truncated).any(0)
         if over.all():

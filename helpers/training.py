@@ -12,6 +12,7 @@ import torch
 
 from helpers.errors import (
     SlipError,
+    check_clip,
     check_count,
     check_fraction,
     check_not_negative,
@@ -21,7 +22,7 @@ from helpers.loop import Progress as Progress  # what the generators yield
 from helpers.loop import make_learner, run
 from helpers.networks import Actor, per_agent
 from helpers.rollout import collect, collect_episodes, make_envs, play_episodes
-from helpers.updates import a2c_update, reinforce_update
+from helpers.updates import a2c_update, ppo_update, reinforce_update
 
 _RATES = {  # an agent may have its own
     "gamma": check_fraction,
@@ -29,6 +30,7 @@ _RATES = {  # an agent may have its own
     "lr": check_positive,
     "critic_lr_scale": check_not_negative,  # at 0 the critic stays as it is
     "entropy_coef": check_not_negative,
+    "clip": check_clip,
 }
 _SCALES = {  # one for all agents
     "value_coef": check_not_negative,
@@ -49,6 +51,35 @@ CARTPOLE = {
     "hidden": (16,),
     "reward_scale": 0.1,
     "normalise_advantages": True,
+}
+
+# The same for ppo, on CartPole-v1 and on course/Pendulum-v1; notebooks/09_ppo.ipynb uses both.
+PPO_CARTPOLE = {
+    "envs": 32,
+    "rollout_steps": 64,
+    "total_steps": 80_000,
+    "epochs": 4,
+    "minibatches": 1,
+    "lr": 0.02,
+    "lr_decay": True,
+    "critic_lr_scale": 2.0,
+    "gamma": 0.99,
+    "lam": 0.98,
+    "hidden": (16,),
+    "reward_scale": 0.1,
+}
+PPO_PENDULUM = {
+    "envs": 16,
+    "rollout_steps": 256,
+    "total_steps": 60_000,
+    "epochs": 10,
+    "minibatches": 32,
+    "lr": 2e-3,
+    "lr_decay": True,
+    "gamma": 0.95,
+    "lam": 0.95,
+    "hidden": (32, 32),
+    "reward_scale": 0.1,
 }
 
 
@@ -142,9 +173,6 @@ def a2c(
     Mnih et al. 2016 (A3C, algorithm S3), made synchronous; GAE from Schulman et al. 2016.
     Derived in notebooks/04_a2c.ipynb.
     """
-    check_count("total_steps", total_steps)
-    check_count("envs", envs)
-    check_count("rollout_steps", rollout_steps)
     update = partial(
         a2c_update,
         gamma=gamma,
@@ -155,18 +183,89 @@ def a2c(
         max_grad_norm=max_grad_norm,
         normalise_advantages=normalise_advantages,
     )
-    place, act = (env_id, env_options, agents, envs, seed), partial(collect, steps=rollout_steps)
+    place = env_id, env_options, agents, envs, seed
+    act, updates = _parts(total_steps, envs, rollout_steps)
     rates = {"lr": lr, "critic_lr_scale": critic_lr_scale}
     networks = {"hidden": hidden, "shared_body": shared_body}
-    loop = {"updates": math.ceil(total_steps / (envs * rollout_steps)), "lr_decay": lr_decay}
+    loop = {"updates": updates, "lr_decay": lr_decay}
     yield from _train(*place, act, update, rates=rates, networks=networks, loop=loop)
 
 
-def _train(env_id, env_options, agents, envs, seed, act, update, *, rates, networks, loop):
+def ppo(
+    env_id,
+    *,
+    env_options=None,
+    agents=1,
+    seed=0,
+    gamma=0.99,
+    lr=3e-4,
+    total_steps=100_000,
+    envs=8,
+    rollout_steps=128,
+    lam=0.95,
+    clip=0.2,
+    epochs=10,
+    minibatches=4,
+    entropy_coef=0.0,
+    value_coef=0.5,
+    max_grad_norm=0.5,
+    hidden=(64, 64),
+    shared_body=False,
+    lr_decay=False,
+    critic_lr_scale=1.0,
+    reward_scale=1.0,
+    normalise_advantages=True,
+):
+    """Proximal policy optimisation (PPO): a generator that yields a Progress after each update.
+
+    As a2c, but each update makes `epochs` passes over its rollout, each in `minibatches` gradient
+    steps on parts of an agent's own steps; there are at most as many parts as steps. Adam's rate
+    falls, with lr_decay, from one update to the next.
+    clip: epsilon, above 0 and at most 1: a ratio of new to old probability outside 1 +- clip has no
+        gradient where it would grow better; one for all agents or one an agent, as gamma.
+    Progress.clipped: the share of ratios outside, in the last pass of an update.
+    Actions of numbers are clipped to the environment's bounds on their way to it; the ratio is that
+    of the unclipped ones. Other arguments as for a2c.
+    Raises SlipError, at the first step, for an argument that makes no sense.
+
+    Schulman et al. 2017. Derived in notebooks/09_ppo.ipynb.
+    """
+    update = partial(
+        ppo_update,
+        gamma=gamma,
+        lam=lam,
+        clip=clip,
+        epochs=epochs,
+        minibatches=minibatches,
+        reward_scale=reward_scale,
+        entropy_coef=entropy_coef,
+        value_coef=value_coef,
+        max_grad_norm=max_grad_norm,
+        normalise_advantages=normalise_advantages,
+    )
+    place = env_id, env_options, agents, envs, seed
+    act, updates = _parts(total_steps, envs, rollout_steps)
+    rates = {"lr": lr, "critic_lr_scale": critic_lr_scale}
+    networks = {"hidden": hidden, "shared_body": shared_body}
+    loop = {"updates": updates, "lr_decay": lr_decay}
+    yield from _train(*place, act, update, rates=rates, networks=networks, loop=loop, shuffles=True)
+
+
+def _parts(total_steps, envs, rollout_steps):
+    """How to act in parts of episodes, and how many updates that makes."""
+    check_count("total_steps", total_steps)
+    check_count("envs", envs)
+    check_count("rollout_steps", rollout_steps)
+    return partial(collect, steps=rollout_steps), math.ceil(total_steps / (envs * rollout_steps))
+
+
+def _train(
+    env_id, env_options, agents, envs, seed, act, update, *, rates, networks, loop, shuffles=False
+):
     """Make environments and a Learner, and run the loop; a SlipError for settings without sense.
 
     act(envs, actor, seed=, generator=): an iterator of Rollouts. update: a partial, so that its
-    settings can be checked before anything is made.
+    settings can be checked before anything is made. shuffles: whether it takes a generator.
     """
     check_count("agents", agents)
     check_count("seed", seed, least=0)
@@ -178,6 +277,7 @@ def _train(env_id, env_options, agents, envs, seed, act, update, *, rates, netwo
             _SCALES[name](name, value)
     seed = int(seed)  # Gymnasium and PyTorch take no whole number of NumPy's
     generator = torch.Generator().manual_seed(seed)
+    update = partial(update, generator=generator) if shuffles else update
     with closing(make_envs(env_id, agents * envs, env_options)) as vector:
         learner = make_learner(vector, agents=agents, generator=generator, **rates, **networks)
         rollouts = act(vector, learner.actor, seed=seed, generator=generator)
@@ -185,9 +285,10 @@ def _train(env_id, env_options, agents, envs, seed, act, update, *, rates, netwo
 
 
 @torch.no_grad()
-def evaluate(actor, env_id, *, env_options=None, episodes=100, seed=0):
+def evaluate(actor, env_id, *, env_options=None, episodes=100, seed=0, greedy=False):
     """Undiscounted returns of fresh episodes, [K, episodes]; actions are sampled from the policy.
 
+    greedy: take the likeliest action instead, or a Gaussian's mean.
     NaN for an agent whose parameters are no longer numbers. Raises SlipError for what is no Actor,
     does not fit the environment, or plays an episode without an end.
     Solved, in this course: a mean over 100 of them of at least 475 on CartPole-v1.
@@ -199,7 +300,7 @@ def evaluate(actor, env_id, *, env_options=None, episodes=100, seed=0):
     agents, seed = actor.agents or 1, int(seed)
     generator = torch.Generator().manual_seed(seed)
     with closing(make_envs(env_id, agents * episodes, env_options)) as vector:
-        rollout = play_episodes(vector, actor, seed=seed, generator=generator)
+        rollout = play_episodes(vector, actor, seed=seed, generator=generator, greedy=greedy)
     returns = rollout.rewards.sum(0).reshape(agents, episodes)
     sums = sum((each.flatten(1).sum(1) for each in actor.parameters()), torch.zeros(agents))  # [K]
     return returns.masked_fill(~sums.isfinite()[:, None], torch.nan)

@@ -119,17 +119,21 @@ def test_solve(missing, tmp_path):
         (tmp_path / "stable_baselines3.py").write_text("raise ImportError")
     else:
         pytest.importorskip("stable_baselines3")
-    sizes = "--agents 2 --side-by-side 2 --alone 1 --steps 4096 --check-every 2000 --patience 0.2"
+    sizes = "--agents 2 --side-by-side 2 --alone 1 --most-steps 4096 --check-every 2000"
+    sizes += " --patience 0.2 --pendulums 2"
     output = run("solve", "--quick", *sizes.split(), path=[tmp_path])
     results = rows(output, "CartPole-v1")
     assert results["A2C, side by side"][0] == "0 of 2"
     assert results["A2C, alone"][0] == "0 of 1"
+    assert results["PPO, side by side"][0] == "0 of 2" and "490.04" in output
+    pendulums = rows(output, "course/Pendulum-v1, 60000 steps")
+    assert pendulums["PPO"][0] == "2" and len(pendulums) == 1 + (not missing)
     assert "cut off" in results["one-step agent of lesson 03"][0]
     assert ("pip install stable-baselines3" in output) == missing
     assert ("Stable-Baselines3 PPO" in results) != missing
     verdicts = [fields[-1] for fields in rows(output, "Bars").values()]
     assert verdicts[0] == "missed by 97 %"
-    assert verdicts[2:4] == ["not measured"] * 2  # nobody touched the goal
+    assert verdicts[2:4] == ["not measured"] * 2 == verdicts[-1:] * 2  # nobody touched the goal
 
 
 @pytest.mark.hardening
@@ -149,22 +153,19 @@ def test_scale():
     assert re.match(
         "reached|missed", rows(output, "Bars")["CPU of eight side by side over one"][-1]
     )
-    assert "cartpole.py" in run("scale", "--profile", "--steps", 2048)
 
 
 @pytest.mark.hardening
 def test_live():
     """Lesson 01 has two panels without agents; lesson 04 an exact one, and one that trains on CartPole
     (its map has no slider that trains)."""
-    for lesson, on_cartpole in [("01", False), ("04", True)]:
-        output = run("live", "--quick", "--repetitions", 1, "--every", 40, "--lesson", lesson)
+    for lesson in ("01", "04"):
+        output = run("live", "--quick", "--repetitions", 1, "--lesson", lesson)
         panels = rows(output, "Median (range), ms").values()
         assert len(panels) == 2
         for fields in panels:
-            first, data, finished, *others = (float(field.split()[0]) for field in fields[:-1])
-            frame, fine, cancel, stop = others
-            assert 0 < first < data <= finished and min(frame, fine, cancel) > 0 and stop >= 0
-        assert any(fields[-1] != "-" for fields in panels) == on_cartpole
+            first, data, finished, *others = (float(field.split()[0]) for field in fields)
+            assert 0 < first < data <= finished and min(others) > 0
         assert all(re.match("reached|missed", v[-1]) for v in rows(output, "Bars").values())
 
 

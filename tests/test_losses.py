@@ -9,6 +9,8 @@ from torch.distributions import Categorical
 
 from helpers.errors import SlipError
 from helpers.losses import (
+    clipped_loss,
+    clipped_share,
     entropy,
     log_prob,
     masked_mean,
@@ -74,6 +76,45 @@ def test_policy_gradient_loss_by_hand():
     torch.testing.assert_close(loss.tolist(), expected)
 
 
+@pytest.mark.parametrize("clip", [0.2, 1, torch.tensor([[0.5], [0.2], [0.01]])], ids=str)
+def test_clipped_loss_and_share_by_hand(clip):
+    """K agents may have a clip each."""
+    log_probs, old, advantages = (draw(seed, STEPS, AGENTS, ENVS) for seed in (2, 3, 4))
+    valid = draw_valid(STEPS, AGENTS, ENVS)
+    ratios, signs = (by_hand(x, valid) for x in ((log_probs - old).exp(), advantages))
+    losses, shares = [], []
+    for k, pairs in enumerate(map(list, map(zip, ratios, signs))):
+        c = float(clip[k]) if isinstance(clip, torch.Tensor) else clip
+        kept = [min(r * a, min(max(r, 1 - c), 1 + c) * a) for r, a in pairs]
+        losses.append(-mean(kept))
+        shares.append(mean([float(not 1 - c <= r <= 1 + c) for r, _ in pairs]))
+    loss = clipped_loss(log_probs, old, advantages, valid, clip=clip)
+    torch.testing.assert_close(loss.tolist(), losses, rtol=1e-6, atol=1e-6)
+    assert clipped_share(log_probs, old, valid, clip=clip).tolist() == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "slope"),
+    [(0.7, 1, -0.7), (1, 1, -1), (1.3, 1, 0), (0.7, -1, 0), (1, -1, 1), (1.3, -1, 1.3)],
+)
+def test_the_six_cases_of_the_clip(ratio, advantage, slope):
+    """d loss / d log pi is -A rho where a gradient flows, and 0 where the ratio has gone far enough."""
+    old = torch.tensor([-1.5], dtype=torch.float64)
+    log_probs = (old + math.log(ratio)).requires_grad_()
+    valid = torch.tensor([True])
+    clipped_loss(log_probs, old, torch.tensor([float(advantage)]), valid, clip=0.2).backward()
+    assert log_probs.grad.item() == pytest.approx(slope, abs=1e-12)
+
+
+@pytest.mark.parametrize("clip", [0, -0.1, 1.0001, math.nan, "0.2", True, torch.tensor([[0.0]])])
+def test_a_clip_that_makes_no_sense(clip):
+    x, valid = torch.zeros(3, 1), torch.ones(3, 1, dtype=torch.bool)
+    for function in (clipped_loss, clipped_share):
+        arrays = (x, x, x, valid) if function is clipped_loss else (x, x, valid)
+        with pytest.raises(SlipError, match="clip must be"):
+            function(*arrays, clip=clip)
+
+
 def test_value_loss_by_hand():
     values, returns = draw(4, STEPS, AGENTS, ENVS), draw(5, STEPS, AGENTS, ENVS)
     valid = draw_valid(STEPS, AGENTS, ENVS)
@@ -101,6 +142,7 @@ FUNCTIONS = {
     "masked mean": lambda x, y, valid: masked_mean(x * y, valid),
     "policy": policy_gradient_loss,
     "value": value_loss,
+    "clipped": lambda x, y, valid: clipped_loss(x, 0.9 * x.detach(), y, valid, clip=1),
     "normalised": lambda x, y, valid: policy_gradient_loss(x, normalise(y, valid), valid),
 }
 
@@ -120,7 +162,7 @@ def test_the_three_forms_agree(function):
 
 
 @pytest.mark.parametrize("garbage", [1e9, math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["policy", "value", "normalised"])
+@pytest.mark.parametrize("name", ["policy", "value", "clipped", "normalised"])
 def test_rows_that_are_no_experience_have_no_influence_and_no_gradient(name, garbage):
     valid = draw_valid(STEPS, AGENTS, ENVS)
     x = draw(9, STEPS, AGENTS, ENVS).requires_grad_()
@@ -135,7 +177,14 @@ def test_rows_that_are_no_experience_have_no_influence_and_no_gradient(name, gar
     assert (x.grad[valid] != 0).all() and (dirty_x.grad[~valid] == 0).all()
 
 
-@pytest.mark.parametrize("function", [policy_gradient_loss, value_loss])
+@pytest.mark.parametrize(
+    "function",
+    [
+        policy_gradient_loss,
+        value_loss,
+        lambda x, y, valid: clipped_loss(x, x.detach() + 0 * y, y, valid, clip=0.2),
+    ],
+)
 def test_advantages_and_returns_are_data(function):
     x, data = draw(11, 4, 2).requires_grad_(), draw(12, 4, 2).requires_grad_()
     function(x, data, torch.ones(4, 2, dtype=torch.bool)).backward()
@@ -173,6 +222,10 @@ def test_arrays_of_other_shapes_are_refused(place, shape):
     for function in (policy_gradient_loss, value_loss):
         with pytest.raises(SlipError, match=r"must have the shape \("):
             function(*arrays)
+    with pytest.raises(SlipError, match=r"must have the shape \("):
+        clipped_loss(arrays[0], arrays[0], *arrays[1:], clip=0.2)
+    with pytest.raises(SlipError, match=r"must have the shape \("):
+        clipped_loss(torch.ones(3, 3), *arrays, clip=0.2)
     if place == 2:
         for function in (masked_mean, normalise):
             with pytest.raises(SlipError, match=r"valid must have the shape \(3, 3\)"):

@@ -2,7 +2,7 @@
 
 gymnasium.make("GridWorld-v0", size=5), gymnasium.make_vec("GridWorld-v0", num_envs=8).
 Each is a finite problem kept as one table, which helpers.exact solves; but for ToolTasks, whose
-states are texts.
+states are texts, and course/Pendulum-v1, which is Gymnasium's own.
 """
 
 import gymnasium
@@ -21,3 +21,9 @@ for name, module, steps in (
         vector_entry_point=f"helpers.envs.{module}:{name}Vector",
         max_episode_steps=steps,
     )
+gymnasium.register(
+    "course/Pendulum-v1",  # Gymnasium's own, with a vector form
+    entry_point="gymnasium.envs.classic_control.pendulum:PendulumEnv",
+    vector_entry_point="helpers.envs.pendulum:vector",
+    max_episode_steps=200,
+)

@@ -1,15 +1,18 @@
-"""How many CartPole agents does A2C solve, at what cost, and how do other programs compare?
+"""How many CartPole agents do A2C and PPO solve, at what cost, and how do other programs compare?
 
     python tests/benchmarks/solve.py [--quick]
 
-Five programs learn CartPole-v1 in one thread, one after another: A2C with training.CARTPOLE, eight
-agents side by side and one alone; the A2C and PPO of Stable-Baselines3 with the settings that RL
-Baselines3 Zoo has for this environment; the one-step agent of lesson 03, cut off after a while. The
-seeds, from 5000 on, were not used for choosing settings.
+Six programs learn CartPole-v1 in one thread, one after another: A2C with training.CARTPOLE, eight
+agents side by side and one alone; PPO with training.PPO_CARTPOLE, eight side by side; the A2C and
+PPO of Stable-Baselines3 with the settings that RL Baselines3 Zoo has for this environment; the
+one-step agent of lesson 03, cut off after a while. Then the two PPOs learn Pendulum-v1, ours with
+training.PPO_PENDULUM, for as many steps. The seeds, from 5000 on, were not used for choosing
+settings.
 
 Solved: the final agent plays 100 fresh episodes, actions sampled, with a mean return of at least
-475. First touch: the same, looked at each --check-every environment steps until it succeeds. The
-same code evaluates all programs. Seconds include making networks and environments, but neither
+475. First touch: the same, looked at each --check-every environment steps until it succeeds. On
+Pendulum the 100 episodes are played by the mean action, and there is no goal. The same code
+evaluates all programs. Seconds include making networks and environments, but neither
 evaluation nor a short run beforehand that warms up. Agents side by side share the CPU seconds of
 their batch equally; its wall seconds are given whole.
 """
@@ -17,6 +20,7 @@ their batch equally; its wall seconds are given whole.
 import functools
 import math
 import re
+import statistics
 from typing import NamedTuple
 
 import gymnasium
@@ -25,7 +29,7 @@ import nbformat
 import torch
 
 from helpers.networks import Actor
-from helpers.training import CARTPOLE, a2c, evaluate
+from helpers.training import CARTPOLE, PPO_CARTPOLE, PPO_PENDULUM, a2c, evaluate, ppo
 
 try:
     import stable_baselines3
@@ -34,27 +38,44 @@ except ImportError:
     stable_baselines3 = None
 
 GOAL = 475
-# Of CartPole-v1 in hyperparams/a2c.yml and ppo.yml of https://github.com/DLR-RM/rl-baselines3-zoo:
-# (steps, settings); both with 8 environments and MlpPolicy, what is not named as the library has it.
+BALANCE, SWING_UP = "CartPole-v1", "course/Pendulum-v1"
+OURS = {
+    ("A2C", BALANCE): (a2c, CARTPOLE),
+    ("PPO", BALANCE): (ppo, PPO_CARTPOLE),
+    ("PPO", SWING_UP): (ppo, PPO_PENDULUM),
+}
+# In hyperparams/a2c.yml and ppo.yml of https://github.com/DLR-RM/rl-baselines3-zoo: (environments,
+# steps, settings); all with MlpPolicy, what is not named as the library has it.
 LINEAR = {"learning_rate": lambda left: 0.001 * left, "clip_range": lambda left: 0.2 * left}
 PPO = {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.8}
+SDE = {"use_sde": True, "sde_sample_freq": 4}
 ZOO = {
-    "A2C": (500_000, {"ent_coef": 0.0}),
-    "PPO": (100_000, {"ent_coef": 0.0, **PPO, **LINEAR}),
+    ("A2C", BALANCE): (8, 500_000, {"ent_coef": 0.0}),
+    ("PPO", BALANCE): (8, 100_000, {"ent_coef": 0.0, **PPO, **LINEAR}),
+    ("PPO", SWING_UP): (  # as many steps as ours, of the zoo's 100,000
+        4,
+        PPO_PENDULUM["total_steps"],
+        {"n_steps": 1024, "gamma": 0.9, "learning_rate": 1e-3, **SDE},
+    ),
 }
+# https://docs.cleanrl.dev/rl-algorithms/ppo/: the mean return of the last training episodes.
+CLEANRL = "CleanRL publishes 490.04 +- 6.12 for its PPO after 500,000 steps"
 OPTIONS = [
-    ("agents", 128, "A2C agents side by side, in all"),
+    ("agents", 128, "A2C and PPO agents side by side, in all"),
     ("side-by-side", 8, "agents of a batch"),
     ("alone", 20, "A2C agents alone"),
     ("first-seed", 5000, "of the batches; the agents alone begin 100 later"),
-    ("steps", CARTPOLE["total_steps"], "environment steps of an A2C agent"),
+    ("most-steps", 10**9, "environment steps after which an agent stops, if not before"),
     ("others", 6, "seeds of Stable-Baselines3's A2C and PPO"),
+    ("pendulums", 16, "PPO agents that learn Pendulum-v1, in all"),
+    ("other-pendulums", 3, "seeds of Stable-Baselines3's PPO there"),
     ("naive", 2, "seeds of the one-step agent"),
     ("patience", math.inf, "CPU seconds after which another program's run is cut off"),
     ("naive-patience", 45.0, "the same for the one-step agent"),
     ("check-every", 5000, "environment steps between two looks for the first touch"),
 ]
 QUICK = {"agents": 16, "alone": 3, "others": 1, "naive": 1, "patience": 15.0, "naive_patience": 5.0}
+QUICK |= {"pendulums": 8, "other_pendulums": 1}
 
 
 class Run(NamedTuple):
@@ -70,9 +91,9 @@ class Run(NamedTuple):
 class Watch:
     """Looks for the first touch while a program trains; the clock stands still meanwhile."""
 
-    def __init__(self, agents, seed, every, patience):
+    def __init__(self, env_id, agents, seed, every, patience):
         self.touched, self.cut = [math.inf] * agents, False
-        self._seed, self._every, self._patience = seed, every, patience
+        self._env_id, self._seed, self._every, self._patience = env_id, seed, every, patience
         self._next = every
         self.clock = measure.Clock()
 
@@ -93,25 +114,33 @@ class Watch:
 
     def returns(self, actor, steps):
         """The mean return of each agent in 100 fresh episodes."""
-        seed = 1_000_000 * self._seed + steps
-        return evaluate(actor, "CartPole-v1", seed=seed).mean(1).tolist()
+        options = {"seed": 1_000_000 * self._seed + steps, "greedy": self._env_id == SWING_UP}
+        return evaluate(actor, self._env_id, **options).mean(1).tolist()
 
 
-def ours(seed, watch, agents, steps):
-    settings = {**CARTPOLE, "total_steps": steps}
-    for progress in a2c("CartPole-v1", agents=agents, seed=seed, **settings):
+def ours(seed, watch, task, agents, most_steps):
+    train, settings = OURS[task]
+    settings = settings | {"total_steps": min(settings["total_steps"], most_steps)}
+    for progress in train(task[1], agents=agents, seed=seed, **settings):
         if not watch(progress.steps, progress.actor):
             break
     return progress.actor
 
 
-def theirs(seed, watch, algorithm):
-    steps, settings = ZOO[algorithm]
-    envs = make_vec_env("CartPole-v1", n_envs=8, seed=seed)  # a DummyVecEnv
+def theirs(seed, watch, task, most_steps):
+    (algorithm, env_id), (count, steps, settings) = task, ZOO[task]
+    envs = make_vec_env(env_id, n_envs=count, seed=seed)  # a DummyVecEnv
     make = getattr(stable_baselines3, algorithm)
     model = make("MlpPolicy", envs, seed=seed, device="cpu", **settings)
-    actor = Policy(lambda states: model.policy.get_distribution(states).distribution.logits)
-    model.learn(steps, callback=lambda *_: watch(model.num_timesteps, actor))
+
+    def outputs(states):
+        chosen = model.policy.get_distribution(states).distribution
+        if env_id == BALANCE:
+            return chosen.logits
+        return torch.cat([chosen.mean, chosen.stddev.log()], -1)
+
+    actor = Policy(outputs)
+    model.learn(min(steps, most_steps), callback=lambda *_: watch(model.num_timesteps, actor))
     return actor
 
 
@@ -125,11 +154,11 @@ def naive(seed, watch):
 
 
 class Policy(Actor):
-    """A function from states to logits as an Actor, for evaluate to play."""
+    """A function from states to an actor's outputs as an Actor, for evaluate to play."""
 
-    def __init__(self, logits):
+    def __init__(self, outputs):
         torch.nn.Module.__init__(self)  # the networks are the other program's
-        self.agents, self.forward = None, logits
+        self.agents, self.forward = None, outputs
 
 
 @functools.cache
@@ -143,17 +172,17 @@ def lesson_03():
     return space["ClassicAgent"], space["play"]
 
 
-def measured(name, train, seeds, every, agents=1, patience=math.inf):
+def measured(name, train, seeds, every, agents=1, patience=math.inf, env_id=BALANCE):
     """Train and judge once for each seed, after a warm-up, and say so: a list of Run."""
-    train(0, Watch(agents, 0, every=500, patience=0))
+    train(0, Watch(env_id, agents, 0, every=500, patience=0))
     runs = []
     for seed in seeds:
-        watch = Watch(agents, seed, every, patience)
+        watch = Watch(env_id, agents, seed, every, patience)
         actor = train(seed, watch)
         cpu, wall = watch.clock.read()
         runs.append(Run(watch.touched, cpu / agents, wall, watch.returns(actor, 0), watch.cut))
         print(
-            f"{name}, seed {seed}: {sum(r >= GOAL for r in runs[-1].returns)} of {agents} solved, "
+            f"{name}, seed {seed}: mean return {measure.spread(runs[-1].returns, 0)}, "
             f"CPU {cpu:.2f} s, wall {wall:.2f} s{', cut off' if watch.cut else ''}",
             flush=True,
         )
@@ -193,61 +222,112 @@ def ratio(above, below):
     return above / below if math.isfinite(above) and math.isfinite(below) else None
 
 
-def report(side, alone, others):
-    """Print tables and bars. side and alone: lists of Run of A2C; others: of each other program."""
+def report(own, others):
+    """Print tables and bars of CartPole. own, others: {name: list of Run}, of ours and not of ours."""
     head = ["median (range)", "solved at the end", "95 % interval", "worst"]
     head += ["CPU s of an agent to first touch", "... in the whole run", "wall s of the run"]
-    runs = {"A2C, side by side": side, "A2C, alone": alone, **others}
-    measure.table("CartPole-v1", head, [summary(*item) for item in runs.items() if item[1]])
+    rows = [summary(*item) for item in {**own, **others}.items() if item[1]]
+    measure.table(BALANCE, head, rows)
+    print(f"\n{CLEANRL}")
 
     rows = []
     for name, other in others.items():
-        pairs = [ratio(flat(other, "touched"), flat(own, "touched")) for own in (alone, side)]
+        pairs = [ratio(flat(other, "touched"), flat(runs, "touched")) for runs in own.values()]
         rows.append([name, *("-" if r is None else f"{r:.1f}" for r in pairs)])
-    head = ["its CPU s to first touch, over A2C's", "A2C alone", "A2C side by side"]
-    measure.table("Ratios of medians", head, rows)
+    measure.table("Ratios of medians", ["its CPU s to first touch, over that of", *own], rows)
 
-    returns = flat(side, "returns")
-    quick = [run.returns[0] >= GOAL and run.wall <= 2.5 for run in alone]
-    touches = flat(others.get("Stable-Baselines3 A2C", []), "touched")
-    many, one = ([run.cpu for run in runs] for runs in (side, alone))
-    solved = 100 * sum(r >= GOAL for r in returns) / len(returns)
-    measure.print_bars(
-        (f"at least so many of {len(returns)} solved", solved, 97, " %"),
-        ("CPU of an agent side by side, whole run", measure.median(many), 0.8, " s"),
-        ("... over Stable-Baselines3's A2C to first touch", ratio(many, touches), 0.1, ""),
-        ("CPU of an agent alone, whole run, over the same", ratio(one, touches), 1 / 3, ""),
-        ("at least so many alone solved in 2.5 s wall", 100 * sum(quick) / len(quick), 95, " %"),
+    a2c_touch, ppo_touch = (
+        flat(others.get(f"Stable-Baselines3 {name}", []), "touched") for name in ("A2C", "PPO")
     )
+    (side, alone, clipped), (many, one, third) = own.values(), map(costs, own.values())
+    quick = [run.returns[0] >= GOAL and run.wall <= 2.5 for run in alone]
+    measure.print_bars(
+        ("at least so many A2C agents solved", solved(side), 97, " %"),
+        ("CPU of an agent side by side, whole run", measure.median(many), 0.8, " s"),
+        ("... over Stable-Baselines3's A2C to first touch", ratio(many, a2c_touch), 0.1, ""),
+        ("CPU of an agent alone, whole run, over the same", ratio(one, a2c_touch), 1 / 3, ""),
+        ("at least so many alone solved in 2.5 s wall", 100 * sum(quick) / len(quick), 95, " %"),
+        ("at least so many PPO agents solved", solved(clipped), 97, " %"),
+        ("CPU of one, over Stable-Baselines3's PPO to touch", ratio(third, ppo_touch), 1 / 15, ""),
+    )
+
+
+def costs(runs):
+    return [run.cpu for run in runs]
+
+
+def solved(runs):
+    """Percent of the agents."""
+    returns = flat(runs, "returns")
+    return 100 * sum(r >= GOAL for r in returns) / len(returns)
+
+
+def report_swing_up(runs):
+    """Print a table and bars of the pendulum. runs: {name: list of Run}, ours first."""
+    head = ["median (range)", "agents", "mean return", "return of an agent", "CPU s of an agent"]
+    rows = []
+    for name, each in runs.items():
+        returns = flat(each, "returns")
+        numbers = [f"{statistics.mean(returns):.0f}", measure.spread(returns, 0)]
+        rows.append([name, len(returns), *numbers, measure.spread(costs(each))])
+    measure.table(f"{SWING_UP}, {PPO_PENDULUM['total_steps']} steps", head, rows)
+    if len(runs) == 2:
+        own, other = (statistics.mean(flat(each, "returns")) for each in runs.values())
+        measure.print_bars(
+            ("at least Stable-Baselines3's mean return", own, other, ""),
+            ("CPU of an agent over that of its", ratio(*map(costs, runs.values())), 0.2, ""),
+        )
+
+
+def balance(options):
+    """Measure all programs on CartPole: {name: list of Run}, of ours and of others."""
+    first, every, most = options.first_seed, options.check_every, options.most_steps
+    agents = options.side_by_side
+    batches = range(first, first + math.ceil(options.agents / agents))
+    singles = range(first + 100, first + 100 + options.alone)
+    own, others = {}, {}
+    for algorithm, count, seeds in [
+        ("A2C", agents, batches),
+        ("A2C", 1, singles),
+        ("PPO", agents, batches),
+    ]:
+        name = f"{algorithm}, {'alone' if count == 1 else 'side by side'}"
+        train = functools.partial(ours, task=(algorithm, BALANCE), agents=count, most_steps=most)
+        own[name] = measured(name, train, seeds, every, count)
+    seeds = range(first, first + options.others)
+    for algorithm in ("A2C", "PPO") if stable_baselines3 else ():
+        name = f"Stable-Baselines3 {algorithm}"
+        train = functools.partial(theirs, task=(algorithm, BALANCE), most_steps=most)
+        others[name] = measured(name, train, seeds, every, patience=options.patience)
+    name, seeds = "one-step agent of lesson 03", range(first, first + options.naive)
+    patience = min(options.patience, options.naive_patience)
+    others[name] = measured(name, naive, seeds, every, patience=patience)
+    return own, others
+
+
+def swing_up(options):
+    """Measure both PPOs on the pendulum: {name: list of Run}."""
+    task, first, agents = ("PPO", SWING_UP), options.first_seed, options.side_by_side
+    settings = {"task": task, "most_steps": options.most_steps}
+    train = functools.partial(ours, agents=agents, **settings)
+    seeds = range(first, first + math.ceil(options.pendulums / agents))
+    runs = {"PPO": measured("PPO", train, seeds, math.inf, agents, env_id=SWING_UP)}
+    name, seeds = "Stable-Baselines3 PPO", range(first, first + options.other_pendulums)
+    train = functools.partial(theirs, **settings)
+    if stable_baselines3:
+        runs[name] = measured(name, train, seeds, math.inf, env_id=SWING_UP)
+    return runs
 
 
 def main():
     options = measure.start(__doc__, OPTIONS, QUICK)
-    agents, first, every = options.side_by_side, options.first_seed, options.check_every
-    batches = range(first, first + math.ceil(options.agents / agents))
-    singles = range(first + 100, first + 100 + options.alone)
-    seeds = range(first, first + options.others)
-
-    train = functools.partial(ours, agents=agents, steps=options.steps)
-    side = measured(f"A2C, {agents} side by side", train, batches, every, agents)
-    train = functools.partial(ours, agents=1, steps=options.steps)
-    alone = measured("A2C, alone", train, singles, every)
-    others = {}
-    if stable_baselines3:
-        for algorithm in ZOO:
-            name, train = (
-                f"Stable-Baselines3 {algorithm}",
-                functools.partial(theirs, algorithm=algorithm),
-            )
-            others[name] = measured(name, train, seeds, every, patience=options.patience)
-    else:
+    if not stable_baselines3:
         print(
             "Stable-Baselines3 is missing (pip install stable-baselines3): no comparison with it."
         )
-    name, seeds = "one-step agent of lesson 03", range(first, first + options.naive)
-    patience = min(options.patience, options.naive_patience)
-    others[name] = measured(name, naive, seeds, every, patience=patience)
-    report(side, alone, others)
+    balanced, swung_up = balance(options), swing_up(options)
+    report(*balanced)
+    report_swing_up(swung_up)
 
 
 if __name__ == "__main__":
