@@ -32,14 +32,24 @@ def loss_by_package(log_probs, old_log_probs, advantages, clip):
 def loss_by_cases(log_probs, old_log_probs, advantages, clip):
     """The same, with the sign inside and a larger one for the minimum."""
     ratio = torch.exp(log_probs - old_log_probs.data)
-    costs = -advantages * ratio, -advantages * ratio.clip(1 - clip, 1 + clip)
+    costs = -advantages.data * ratio, -advantages.data * ratio.clip(1 - clip, 1 + clip)
     return torch.max(*costs).mean()
 
 
 def loss_by_where(log_probs, old_log_probs, advantages, clip):
-    ratio = (log_probs - old_log_probs.detach()).exp()
+    ratio, advantages = (log_probs - old_log_probs.detach()).exp(), advantages.detach()
     limit = torch.where(advantages > 0, 1 + clip, 1 - clip) * advantages
     return -torch.where(ratio * advantages < limit, ratio * advantages, limit).mean()
+
+
+def loss_by_branches(log_probs, old_log_probs, advantages, clip):
+    """A step that is clipped counts a number without a gradient."""
+    total = 0
+    for new, old, A in zip(*(x.flatten() for x in (log_probs, old_log_probs, advantages))):
+        ratio, A = (new - old.item()).exp(), A.item()
+        far = ratio > 1 + clip if A > 0 else ratio < 1 - clip
+        total += (1 + clip if A > 0 else 1 - clip) * A if far else ratio * A
+    return -total / log_probs.numel()
 
 
 def loss_of_the_good(log_probs, old_log_probs, advantages, clip):
@@ -56,6 +66,11 @@ def loss_of_fixed_ratios(log_probs, old_log_probs, advantages, clip):
 
 def loss_as_a_number(log_probs, old_log_probs, advantages, clip):
     return loss_by_package(log_probs, old_log_probs, advantages, clip).item()
+
+
+def loss_with_flowing_advantages(log_probs, old_log_probs, advantages, clip):
+    ratio = (log_probs - old_log_probs.detach()).exp()
+    return -torch.min(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
 
 
 def epochs_with_backward(logits, actions, advantages, clip, lr, epochs):
@@ -111,9 +126,19 @@ def epochs_with_a_gradient(logits, actions, advantages, clip, lr, epochs):
     return logits
 
 
+def epochs_with_the_last_as_old(logits, actions, advantages, clip, lr, epochs):
+    old = logits.log_softmax(-1)[actions]
+    for _ in range(epochs):
+        theta = logits.clone().requires_grad_()
+        log_probs = theta.log_softmax(-1)[actions]
+        loss_by_package(log_probs, old, advantages, clip).backward()
+        logits, old = logits - lr * theta.grad, log_probs.detach()
+    return logits
+
+
 RIGHT = {
     "ratios_of": [ratios_in_numpy, ratios_as_powers],
-    "clipped_policy_loss": [loss_by_package, loss_by_cases, loss_by_where],
+    "clipped_policy_loss": [loss_by_package, loss_by_cases, loss_by_where, loss_by_branches],
     "repaired_epochs": [epochs_with_backward, epochs_by_hand],
 }
 
@@ -122,16 +147,19 @@ WRONG = {
     "ratios_of": [
         (ratios_of_the_first_row, "shape"),
         (lambda new, old: 10 ** (new - old), "expected"),
-        (lambda new, old: (new - old).exp().mean(), "expected"),
+        (lambda new, old: (new - old).clamp(max=20).exp(), "clip it already"),
+        (lambda new, old: new.exp() / (old.exp() + 1e-8), "made up"),
     ],
     "clipped_policy_loss": [
         (loss_of_the_good, "expected"),
         (loss_with_half_the_clip, "expected"),
         (loss_of_fixed_ratios, "no gradient flows"),
         (loss_as_a_number, "stay within torch"),
+        (loss_with_flowing_advantages, "the advantages are data"),
     ],
     "repaired_epochs": [
         (epochs_in_place, "changes its input logits in place"),
-        (epochs_with_a_gradient, "expected"),
+        (epochs_with_a_gradient, "take log_softmax() of the logits"),
+        (epochs_with_the_last_as_old, "the epoch before"),
     ],
 }

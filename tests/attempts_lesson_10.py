@@ -119,6 +119,7 @@ WRONG = {
         (target_in_place, "changes its input rewards in place"),
         (target_python_min, "one truth value"),
         (target_not, "one truth value"),
+        (lambda *steps: target_where(*steps).mean(), "its own target"),
         (lambda *steps: torch.zeros(3), "use its arguments"),
     ],
     "squashed_log_prob": [
@@ -126,12 +127,14 @@ WRONG = {
         (squashed_with(lambda u: torch.log(1 - torch.tanh(u).pow(2))), "minus infinity"),
         (squashed_with(lambda u: torch.log(1 - (2 * torch.tanh(u)) ** 2 + 1e-6)), "scaled action"),
         (squashed_with(lambda u: 2 * torch.log(torch.cosh(u))), "The sign of the slope"),
-        (squashed_from_action, "expected"),
+        (squashed_from_action, "u is lost"),
+        (squashed_with(lambda u: -2 * torch.log(torch.cosh(u))), "overflows"),
         (lambda m, s, u: Normal(m, s.exp()).log_prob(u).sum(-1), "log-probability of u"),
     ],
     "repaired_critic_loss": [
         (loss_with(first=lambda x: x.detach()), "log-probability still has a gradient"),
         (loss_with(), "The bug is still there"),
+        (lambda r, end, *others: loss_by_no_grad(r, end & False, *others), "right as it stood"),
         (lambda *steps: loss_by_no_grad(*steps).detach(), "no gradient flows"),
         (lambda *steps: loss_by_no_grad(*steps).item(), "plain number"),
     ],

@@ -285,8 +285,8 @@ def _ask_slopes(fn, case, names):
         )
     if not any(loss.requires_grad for loss in losses):
         raise _Problem(
-            f"For {words.inputs(case)}, the answer is right, but no gradient flows from it to "
-            f"{' or '.join(names)}: stay within torch, without detach(), item() or numpy."
+            f"For {words.inputs(case)}, the answer is right, but no gradient flows from it: stay "
+            "within torch, without item() or numpy, and detach only what is data."
         )
     return {
         f"the answer is right, but {whose} gradient for {name} is not: ": _as_array(slope)
