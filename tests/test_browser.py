@@ -112,12 +112,13 @@ def until(page, condition, hint=lambda: ""):
 
 
 class Panel:
-    """The first live panel on a page, as a learner sees and works it."""
+    """The first panel with gamma and a learning rate, as a learner sees and works it."""
 
     def __init__(self, page):
         self.page = page
         bar = page.locator(".widget-slider", has_text="discount gamma")
-        self.root = page.locator(".widget-vbox", has=bar).first
+        rate = page.locator(".widget-slider", has_text="learning rate")
+        self.root = page.locator(".widget-vbox", has=bar).filter(has=rate).first
         self.image = self.root.locator(".widget-image")
         self.gamma = self.root.locator(".widget-hbox", has=bar).last
         self.handle, self.field = self.gamma.locator(".noUi-handle"), self.gamma.locator("input")
