@@ -184,11 +184,10 @@ def a2c(
         normalise_advantages=normalise_advantages,
     )
     place = env_id, env_options, agents, envs, seed
-    act, updates = _parts(total_steps, envs, rollout_steps)
+    parts = {"total_steps": total_steps, "rollout_steps": rollout_steps, "lr_decay": lr_decay}
     rates = {"lr": lr, "critic_lr_scale": critic_lr_scale}
     networks = {"hidden": hidden, "shared_body": shared_body}
-    loop = {"updates": updates, "lr_decay": lr_decay}
-    yield from _train(*place, act, update, rates=rates, networks=networks, loop=loop)
+    yield from _train_in_parts(*place, update, **parts, rates=rates, networks=networks)
 
 
 def ppo(
@@ -244,19 +243,24 @@ def ppo(
         normalise_advantages=normalise_advantages,
     )
     place = env_id, env_options, agents, envs, seed
-    act, updates = _parts(total_steps, envs, rollout_steps)
+    parts = {"total_steps": total_steps, "rollout_steps": rollout_steps, "lr_decay": lr_decay}
     rates = {"lr": lr, "critic_lr_scale": critic_lr_scale}
     networks = {"hidden": hidden, "shared_body": shared_body}
-    loop = {"updates": updates, "lr_decay": lr_decay}
-    yield from _train(*place, act, update, rates=rates, networks=networks, loop=loop, shuffles=True)
+    yield from _train_in_parts(
+        *place, update, **parts, rates=rates, networks=networks, shuffles=True
+    )
 
 
-def _parts(total_steps, envs, rollout_steps):
-    """How to act in parts of episodes, and how many updates that makes."""
+def _train_in_parts(
+    env_id, env_options, agents, envs, seed, update, *, total_steps, rollout_steps, lr_decay, **rest
+):
+    """As _train, on parts of episodes: `rollout_steps` steps of each environment an update."""
     check_count("total_steps", total_steps)
     check_count("envs", envs)
     check_count("rollout_steps", rollout_steps)
-    return partial(collect, steps=rollout_steps), math.ceil(total_steps / (envs * rollout_steps))
+    act = partial(collect, steps=rollout_steps)
+    loop = {"updates": math.ceil(total_steps / (envs * rollout_steps)), "lr_decay": lr_decay}
+    yield from _train(env_id, env_options, agents, envs, seed, act, update, loop=loop, **rest)
 
 
 def _train(
