@@ -7,14 +7,15 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Categorical, Independent, Normal
+from random_states import seeded
+from test_training import distribution, of_agent, slice_agent, sums_from_the_back
 
 import helpers  # noqa: F401  (registers the environments)
 from helpers import updates
 from helpers.errors import SlipError
 from helpers.loop import make_learner
 from helpers.networks import Actor, make_optimiser
-from helpers.policies import Choice, Gaussian
+from helpers.policies import Gaussian
 from helpers.rollout import Rollout, collect, make_envs
 from helpers.training import PPO_CARTPOLE, PPO_PENDULUM, a2c, evaluate, ppo
 from helpers.updates import a2c_update, ppo_update
@@ -29,10 +30,6 @@ OWN = {  # one an agent
 }
 PASSES = {"epochs": 3, "minibatches": 4}
 SMALL = {"total_steps": 320, "envs": 4, "rollout_steps": 40, "epochs": 2, "hidden": (8,)}
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def recorded(env_id, agents=AGENTS):
@@ -60,11 +57,7 @@ def updated(update, actor, critic, rollout, **options):
 
 
 def alone(k, actor, critic, rollout):
-    return actor.agent(k), critic.agent(k), Rollout(*(field[:, k] for field in rollout))
-
-
-def of_agent(k, options):
-    return {name: value[k] if isinstance(value, list) else value for name, value in options.items()}
+    return actor.agent(k), critic.agent(k), slice_agent(rollout, k)
 
 
 def test_the_defaults_are_those_of_the_algorithm():
@@ -83,7 +76,7 @@ def from_scratch(
     valid = rollout.valid.flatten()
     states, actions = rollout.observations[:-1].flatten(0, 1), rollout.actions.flatten(0, 1)
     values = critic(rollout.observations).detach()
-    advantages = sums_from_the_back(rollout, values, gamma, lam)
+    advantages = sums_from_the_back(rollout, values, gamma, lam, reward_scale=1.0)
     targets = (advantages + values[:-1]).flatten()
     advantages = advantages.flatten()
     kept = advantages[valid]
@@ -108,28 +101,6 @@ def from_scratch(
             outside = (ratios > 1 + clip) | (ratios < 1 - clip)
             told.append(torch.stack([loss, value, entropy, outside.double().mean()]).detach())
     return tuple(torch.stack(told).mean(0))
-
-
-def distribution(actor, states):
-    outputs = actor(states)
-    if actor.policy is Choice:
-        return Categorical(logits=outputs)
-    mean, log_std = outputs.chunk(2, -1)
-    return Independent(Normal(mean, log_std.exp()), 1)
-
-
-def sums_from_the_back(rollout, values, gamma, lam):
-    """GAE, one environment at a time, in Python floats."""
-    advantages = torch.zeros_like(rollout.rewards)
-    for b in range(ENVS):
-        later = 0.0
-        for t in reversed(range(STEPS)):
-            following = 0.0 if rollout.terminated[t, b] else values[t + 1, b].item()
-            error = rollout.rewards[t, b].item() + gamma * following - values[t, b].item()
-            over = rollout.terminated[t, b] or rollout.truncated[t, b]
-            later = error + (0.0 if over else gamma * lam * later)
-            advantages[t, b] = later
-    return advantages
 
 
 @ON_BOTH

@@ -206,10 +206,10 @@ def sums_from_the_back(rollout, values, gamma, lam, reward_scale):
 
 
 def distribution(actor, state):
-    """The policy in one state, as PyTorch's own."""
+    """The policy in one state, or in several, as PyTorch's own."""
     if actor.policy is Choice:
         return Categorical(logits=actor(state))
-    mean, log_std = actor(state).chunk(2)
+    mean, log_std = actor(state).chunk(2, -1)
     return Independent(Normal(mean, log_std.exp()), 1)
 
 
