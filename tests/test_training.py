@@ -23,7 +23,7 @@ from helpers.loop import run as loop
 from helpers.networks import Actor, Critic, make_optimiser
 from helpers.policies import Choice, Gaussian
 from helpers.rollout import Rollout, collect, collect_episodes, make_envs
-from helpers.training import CARTPOLE, Progress, a2c, evaluate, reinforce
+from helpers.training import CARTPOLE, Progress, a2c, evaluate, ppo, reinforce
 from helpers.updates import a2c_update, reinforce_update
 
 SMALL = {  # seconds matter here, learning does not
@@ -281,6 +281,21 @@ def test_settings_reach_the_update(train, monkeypatch):
     monkeypatch.setattr(training, update.__name__, lambda *_, **options: seen.append(options))
     items = run(train, **given)
     assert seen == [given] * len(items) and all(item.policy_loss.isnan() for item in items)
+
+
+@pytest.mark.parametrize("train", [a2c, ppo])
+@pytest.mark.parametrize("shared", [False, True])
+def test_whether_the_body_is_shared_reaches_the_networks(train, shared, monkeypatch):
+    made = []
+
+    def make(*given, **options):
+        made.append(make_learner(*given, **options))
+        return made[0]
+
+    monkeypatch.setattr(training, "make_learner", make)
+    next(train("CartPole-v1", shared_body=shared, **SMALL[a2c]))
+    actor, critic, _ = made[0]
+    assert (actor.body is critic.body) == shared
 
 
 def test_reinforce_gradient_is_the_exact_one_on_average(captured):
