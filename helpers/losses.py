@@ -2,6 +2,7 @@
 
 Each mean is taken within an agent, over its time steps and environments: a result is a scalar for
 one agent and [K] for many. `valid` marks the rows that are experience; the others are left out.
+The losses of comparisons and of expectiles have no time: theirs is the mean over the last axis.
 Arrays that belong together have one shape: where they don't, PyTorch would pair each row with each
 other one, and SlipError is raised instead.
 """
@@ -9,7 +10,7 @@ other one, and SlipError is raised instead.
 import torch
 import torch.nn.functional as F
 
-from helpers.errors import check_clip, check_shape
+from helpers.errors import SlipError, check_clip, check_fraction, check_positive, check_shape
 
 
 def masked_mean(x, valid):
@@ -88,6 +89,45 @@ def value_loss(values, returns, valid):
     check_shape("valid", valid, values.shape, "that of the values")
     errors = torch.where(valid, values - returns.detach(), 0)
     return 0.5 * masked_mean(errors**2, valid)
+
+
+def bradley_terry_loss(chosen, rejected):
+    r"""$-\text{mean}_n \log \sigma(r_n^\text{chosen} - r_n^\text{rejected})$, minus the log-likelihood.
+
+    chosen, rejected: rewards [..., N] of the replies that were preferred and of those that were not.
+    Returns [...]: the mean over the N comparisons.
+    Bradley & Terry 1952; Ouyang et al. 2022, eq. 1. Derived in notebooks/11_rlhf_dpo_grpo.ipynb.
+    """
+    check_shape("rejected", rejected, chosen.shape, "that of the chosen")
+    return F.softplus(rejected - chosen).mean(-1)  # -log sigmoid(x) is softplus(-x)
+
+
+def dpo_loss(chosen, rejected, ref_chosen, ref_rejected, *, beta):
+    r"""The Bradley-Terry loss of the rewards that a policy implies, $r = \beta \log(\pi/\pi_\text{ref})$.
+
+    chosen, rejected: log-probabilities [..., N] of whole replies under the policy that learns;
+    ref_chosen, ref_rejected: under the reference, which is data: no gradient flows through them.
+    beta: the price of a nat of divergence, in rewards; above 0. Returns [...].
+    Rafailov et al. 2023, eq. 7. Derived in notebooks/11_rlhf_dpo_grpo.ipynb.
+    """
+    check_positive("beta", beta)
+    for name, one in (("ref_chosen", ref_chosen), ("ref_rejected", ref_rejected)):
+        check_shape(name, one, chosen.shape, "that of the chosen")
+    rewards = beta * (chosen - ref_chosen.detach()), beta * (rejected - ref_rejected.detach())
+    return bradley_terry_loss(*rewards)
+
+
+def expectile_loss(errors, *, tau):
+    r"""$\text{mean}_n\, |\tau - 1(e_n < 0)|\, e_n^2$: at its minimum a value is the $\tau$-expectile.
+
+    errors: targets minus values [..., N]. tau: above 0 and below 1; 0.5 gives half the mean squared
+    error, and its minimum the mean; towards 1 it is the largest target. Returns [...].
+    Newey & Powell 1987; Kostrikov et al. 2022, eq. 5. Derived in notebooks/12_offline_rl.ipynb.
+    """
+    check_fraction("tau", tau)
+    if tau in (0, 1):
+        raise SlipError(f"tau must lie between 0 and 1: at {tau} errors of one sign count nothing.")
+    return (torch.where(errors < 0, 1 - tau, tau) * errors**2).mean(-1)
 
 
 def _ratios(log_probs, old_log_probs, valid):

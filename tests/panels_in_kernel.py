@@ -7,6 +7,7 @@ import gc
 import html
 import itertools
 import random
+import re
 import sys
 import threading
 import types
@@ -17,12 +18,11 @@ import torch
 from matplotlib.figure import Figure
 
 from helpers.errors import SlipError
-from helpers.live import Film, LivePanel, controls
+from helpers.live import Annotator, AskBox, Film, LivePanel, controls
 from helpers.live.film import _spoken
 from helpers.live.page import table
 from helpers.live.panel import FINE, items_of
 from helpers.live.player import Player
-from helpers.live.taskbox import Reply, TaskBox
 
 TEXTS = ["", "0", "0.015", "1", "-1e400", "nan", "ß" * 2000, "__import__('os')", "\x00\n<b>"]
 COUNTED = (Figure, Player, types.GeneratorType, asyncio.TimerHandle)
@@ -40,7 +40,7 @@ sys.unraisablehook = pass_over_interrupts
 def on_page(kind):
     """In an interrupted cell more may have been made, of which nobody has seen anything."""
     made = [things for runs in controls._made.values() for things in runs.values()]
-    return [thing for things in made for thing in things if type(thing) is kind]
+    return [thing for things in made for thing in things if isinstance(thing, kind)]
 
 
 def panels():
@@ -75,7 +75,8 @@ def targets():
     for player in on_page(Player):
         kinds |= {player.button: "player", player.agent: "player"}
     kinds |= {film.slider: "plain" for film in on_page(Film)}
-    kinds |= {part: "plain" for box in on_page(TaskBox) for part in (box.field, box.button)}
+    kinds |= {part: "plain" for box in on_page(AskBox) for part in (box.field, box.button)}
+    kinds |= {part: "plain" for box in on_page(Annotator) for part in (*box.buttons, box.undo)}
     return [[w.model_id, messages(w), kind] for w, kind in kinds.items()]
 
 
@@ -128,12 +129,15 @@ def faults(panel):
 
 def unanswered():
     """The films and text boxes on the page that do not show what their slider or field says."""
-    films, boxes = on_page(Film), on_page(TaskBox)
+    films, boxes = on_page(Film), on_page(AskBox)
     shown = [(bytes(film._image.value), film._caption.value) for film in films]
     places = [film.slider.value for film in films]
     right = [(f._frames[k], _spoken(f._captions[k])) for f, k in zip(films, places)]
     shown += [box.answer.value for box in boxes]
-    right += [Reply(box.actor, box.field.value).html() for box in boxes]
+    right += [box.reply_to(box.field.value).html() for box in boxes]
+    for box in on_page(Annotator):
+        shown.append(re.findall(r"(\d+) of", box._said.value))
+        right.append([str(box.answered)])
     return [str(said)[-200:] for said, expected in zip(shown, right) if said != expected]
 
 

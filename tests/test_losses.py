@@ -9,9 +9,12 @@ from torch.distributions import Categorical
 
 from helpers.errors import SlipError
 from helpers.losses import (
+    bradley_terry_loss,
     clipped_loss,
     clipped_share,
+    dpo_loss,
     entropy,
+    expectile_loss,
     log_prob,
     masked_mean,
     normalise,
@@ -211,6 +214,72 @@ def test_a_forbidden_action_leaves_entropy_and_gradients_finite(coefficient):
     loss = policy_gradient_loss(log_prob(barred, actions), draw(2, 5), valid)
     (loss - coefficient * masked_mean(entropy(barred), valid)).backward()
     assert barred.grad.isfinite().all() and (barred.grad[:, 3] == 0).all()
+
+
+def test_comparisons_by_hand_and_one_loss_for_each_model():
+    chosen, rejected = draw(13, AGENTS, 6), draw(14, AGENTS, 6)
+    expected = [
+        mean([math.log(1 + math.exp(y - x)) for x, y in zip(*pair)])
+        for pair in zip(chosen.tolist(), rejected.tolist())
+    ]
+    torch.testing.assert_close(bradley_terry_loss(chosen, rejected).tolist(), expected)
+    torch.testing.assert_close(bradley_terry_loss(chosen[0], rejected[0]).item(), expected[0])
+    far = torch.tensor([-200.0, 200.0], requires_grad=True)
+    bradley_terry_loss(far, torch.zeros(2)).backward()
+    assert far.grad.tolist() == [-0.5, 0]  # a sigmoid followed by a log would be infinite
+
+
+def test_dpo_is_the_comparison_of_the_rewards_that_a_policy_implies():
+    """With pi = ref exp(r / beta) / Z, whatever Z, its loss is that of the rewards r."""
+    ref, beta = draw(15, 2, 6), 0.7
+    rewards, log_z = draw(16, 2, 6), draw(17, 6)
+    policy = ref + rewards / beta - log_z
+    loss = dpo_loss(*policy, *ref, beta=beta)
+    torch.testing.assert_close(loss, bradley_terry_loss(*rewards))
+    assert not torch.isclose(loss, dpo_loss(*policy, *ref, beta=2 * beta))
+
+
+def test_the_reference_is_data_and_the_chosen_reply_gains():
+    logs = [torch.zeros(1, requires_grad=True) for _ in range(4)]
+    dpo_loss(*logs, beta=0.5).backward()
+    assert [log.grad for log in logs[2:]] == [None, None]
+    assert [log.grad.item() for log in logs[:2]] == [-0.25, 0.25]  # beta times sigmoid(0)
+
+
+@pytest.mark.parametrize("tau", [0.1, 0.5, 0.9])
+def test_an_expectile_leaves_the_weights_of_both_sides_equal(tau):
+    """Where the loss has no slope, tau times what lies above is (1 - tau) times what lies below."""
+    targets = draw(18, 9).tolist()
+    low, high = min(targets), max(targets)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above, below = (sum(max(s * (x - middle), 0) for x in targets) for s in (1, -1))
+        low, high = (middle, high) if tau * above > (1 - tau) * below else (low, middle)
+    value = torch.tensor(middle, dtype=torch.float64, requires_grad=True)
+    expectile_loss(torch.tensor(targets).double() - value, tau=tau).backward()
+    assert value.grad.item() == pytest.approx(0, abs=1e-7)
+    assert expectile_loss(torch.tensor([[2.0, -1.0], [1.0, 1.0]]), tau=tau).tolist() == (
+        pytest.approx([(4 * tau + 1 - tau) / 2, tau])
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1, -0.1, 1.5, math.nan, "0.5", True])
+def test_tau_and_beta_that_make_no_sense(number):
+    with pytest.raises(SlipError, match="tau must"):
+        expectile_loss(torch.zeros(3), tau=number)
+    if number not in (1, 1.5) or number is True:
+        with pytest.raises(SlipError, match="beta must be a finite number above 0"):
+            dpo_loss(*torch.zeros(4, 3), beta=number)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_replies_that_do_not_belong_together(place):
+    logs = [*torch.zeros(4, 3)]
+    logs[place] = torch.zeros(3, 1)
+    with pytest.raises(SlipError, match=r"must have the shape \("):
+        dpo_loss(*logs, beta=1)
+    with pytest.raises(SlipError, match=r"rejected must have the shape \("):
+        bradley_terry_loss(*(logs * 2)[place : place + 2])
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (1, 3), (3, 3, 1), (4, 3)])

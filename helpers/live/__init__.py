@@ -5,6 +5,7 @@ live.LivePanel(train, live.Picture(live.Curves(...)), gamma=live.gamma(0.99))
 
 # ruff: noqa: F401 (the names are here to be found)
 
+from helpers.live.annotator import Annotator, AskBox
 from helpers.live.cells import Map, Strip, Strips
 from helpers.live.controls import Slider, agents, choice, gamma, learning_rate, seed, slider
 from helpers.live.film import Film

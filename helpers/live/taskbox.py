@@ -2,12 +2,11 @@
 
 import html
 
-import ipywidgets as widgets
 import torch
 
 from helpers.envs.tool_tasks import COSTS, FEATURES, NAMES, embed
 from helpers.errors import SlipError
-from helpers.live.controls import answer_at_once, close, look, replace_earlier
+from helpers.live.annotator import AskBox
 from helpers.networks import Actor
 from helpers.tools import TOOLS
 
@@ -59,8 +58,8 @@ class Reply:
         return zip(NAMES, COSTS, self.probabilities.tolist(), shown)
 
 
-class TaskBox:
-    """A text field, a button, and the Reply to what was typed; the tool named is the likeliest.
+class TaskBox(AskBox):
+    """An AskBox whose answer is the Reply of an agent to what was typed; it names the likeliest tool.
 
     actor: an Actor that reads the 512 numbers of a request; of several agents, number `agent`.
     request: what stands in the field at first. Raises SlipError for an actor that does not fit.
@@ -69,36 +68,8 @@ class TaskBox:
     def __init__(self, actor, request="", agent=0):
         if not isinstance(actor, Actor) or actor.body.state_dim != FEATURES:
             raise SlipError(f"TaskBox needs an Actor that reads {FEATURES} numbers.")
-        self.actor = actor.agent(agent)
-        self.field = widgets.Text(
-            request,
-            placeholder="type here, then press Enter",
-            continuous_update=False,
-            **look("your request", width="44em", label_width="7em"),
-        )
-        self.button = widgets.Button(description="Ask")
-        self.answer = widgets.HTML()
-        self.box = widgets.VBox([widgets.HBox([self.field, self.button]), self.answer])
-        self.field.observe(lambda _: self.ask(), "value")
-        self.button.on_click(lambda _: self.ask())
-        for widget in (self.field, self.button):
-            answer_at_once(widget)
-        self.ask()
-        replace_earlier(self)
-
-    def ask(self):
-        """Answer what stands in the field; returns the Reply."""
-        self.reply = Reply(self.actor, self.field.value)
-        self.answer.value = self.reply.html()
-        return self.reply
-
-    def close(self):
-        """Take the box off the page and free its memory."""
-        close(self.box)
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        """The live box, and for readers of the stored output the reply to the first request."""
-        return {**self.box._repr_mimebundle_(), "text/plain": self.reply.text()}
+        actor = actor.agent(agent)
+        super().__init__(lambda text: Reply(actor, text), request)
 
 
 def _short(text):
