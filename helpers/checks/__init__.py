@@ -18,3 +18,6 @@ from helpers.checks.lesson_07_grid import four_moves, slip_row
 from helpers.checks.lesson_08 import backed_up, repaired_replies, updated_belief
 from helpers.checks.lesson_09 import clipped_policy_loss, ratios_of, repaired_epochs
 from helpers.checks.lesson_10 import repaired_critic_loss, soft_target, squashed_log_prob
+from helpers.checks.lesson_11 import comparison_loss, direct_preference_loss
+from helpers.checks.lesson_11_group import group_advantages, repaired_price
+from helpers.checks.lesson_12 import asymmetric_loss, conservative_penalty, repaired_targets

@@ -20,7 +20,7 @@ from helpers.loop import diverged
 # From orange-red over white to blue, so pale that black numbers stay readable on it.
 PALE = LinearSegmentedColormap.from_list("values", ["#eda27f", "#ffffff", "#7fb8d8"])
 SCALE = Normalize(-1, 1)
-LABELS = {"G": "goal", "T": "trap"}
+LABELS = {"G": "goal", "T": "trap", "E": "exit"}
 
 
 class Judged(NamedTuple):
@@ -64,7 +64,7 @@ def draw_values(axes, values, policy=None, *, cells=None, animated=False):
     height, width = cells.shape
     axes.set(xticks=range(width), yticks=range(height), xlabel="x", ylabel="y")
     axes.grid(False)
-    closed = np.isin(cells, list("GT#"))
+    closed = np.isin(cells, [*LABELS, "#"])
     for y, x in np.argwhere(cells == "#"):
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color="0.35", lw=0))
     edges = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
