@@ -36,6 +36,12 @@ def test_the_check_needs_no_package():
     assert modules <= sys.stdlib_module_names
 
 
+def test_what_only_some_need_may_be_missing(check_installation):
+    """An extra of pyproject.toml stands among the requirements too, marked as one."""
+    extra = {"requires": lambda name: ["torch", "nobody-has-this==1.0; extra == 'logs'"]}
+    assert check_installation(**extra) == "Everything is installed. Go on."
+
+
 def no_package(name):
     raise importlib.metadata.PackageNotFoundError(name)
 
