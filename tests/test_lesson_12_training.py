@@ -215,7 +215,7 @@ def test_the_judges_of_a_policy_with_other_logs(share):
 
 
 @each_end(
-    gamma=(0.0, 0.995),
+    gamma=(0.0, 1.0),
     lr=(1e-4, 0.1),
     alpha=(0.0, 10.0),
     tau=(0.5, 0.99),
