@@ -1,6 +1,7 @@
 """Two boxes in which a learner meets a language model: one answers a text, one asks for a choice."""
 
 import html
+import threading
 
 import ipywidgets as widgets
 
@@ -62,8 +63,9 @@ class Annotator:
         if not self.pairs:
             raise SlipError("An Annotator needs at least one pair of texts.")
         self.question = question
-        none = [None] * len(self.pairs)
-        self.choices = _chosen.setdefault((question, tuple(self.pairs)), none)
+        self._lock = threading.Lock()  # two presses may come in two threads: one after the other
+        self._key = question, tuple(self.pairs)
+        self.choices = list(_chosen.get(self._key, [None] * len(self.pairs)))
         self._said = widgets.HTML()
         self._texts = [widgets.HTML(), widgets.HTML()]
         names = ("First", "Second")
@@ -81,9 +83,10 @@ class Annotator:
 
     def choose(self, which):
         """Answer the pair that is shown: 0 for the first text, 1 for the second."""
-        if self.answered < len(self.pairs):
-            self.choices[self.answered] = which
-        self._show()
+        with self._lock:
+            if self.answered < len(self.pairs):
+                self.choices[self.answered] = which
+            self._show()
 
     def close(self):
         """Take the box off the page and free its memory; the choices stay."""
@@ -93,11 +96,13 @@ class Annotator:
         self.choose(self.buttons.index(pressed))
 
     def _take_back(self):
-        if self.answered:
-            self.choices[self.answered - 1] = None
-        self._show()
+        with self._lock:
+            if self.answered:
+                self.choices[self.answered - 1] = None
+            self._show()
 
     def _show(self):
+        _chosen[self._key] = list(self.choices)  # another page may show the same pairs
         done, over = self.answered, self.answered == len(self.pairs)
         for widget, text in zip(self._texts, ("", "") if over else self.pairs[done]):
             widget.value = html.escape(text)
