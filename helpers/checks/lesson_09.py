@@ -4,14 +4,13 @@ import numpy as np
 import torch
 
 from helpers.checks.core import Check, numbers
-from helpers.checks.slips import LOSS_SIGN, Formula, pairs
+from helpers.checks.slips import LOSS_SIGN, SUM, Formula, pairs
 
 IS_LOG = "Your ratio is still a logarithm: take exp() of the difference."
 UPSIDE_DOWN = "The ratio is upside down: the new probability stands on top."
 NO_NUMBER = "exp() of −200 is 0, and 0/0 is no number: take the difference of the logarithms first."
 MADE_UP = "What you put in against 0/0 is made up: take the difference of the logarithms first."
 CLIPPED = "You clip it already: here the ratio itself is asked for."
-SUM = "That is the sum over the steps: take their mean."
 LARGER = "You take the larger of the two: the objective believes the smaller one."
 
 

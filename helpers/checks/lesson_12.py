@@ -4,10 +4,8 @@ import numpy as np
 import torch
 
 from helpers.checks.core import Check, numbers
-from helpers.checks.slips import COLUMNS, EXP, LOG_OF_0, NO_GAMMA, Formula, pairs, picked
+from helpers.checks.slips import COLUMNS, EXP, LOG_OF_0, NO_GAMMA, Formula, of_mean, pairs, picked
 
-SUM = "That is the sum over the steps: take their mean."
-MEAN = "One number is wanted, the mean over all steps."
 MINUS = "The sign is the wrong way round: "
 LOWER = "an error of 0 or more, a value too low, weighs tau, and one below 0 weighs 1 - tau"
 
@@ -45,7 +43,8 @@ asymmetric_loss = Check(
         numbers(rng, rng.integers(3, 8)), round(float(rng.choice([0.1, 0.3, 0.6, 0.7, 0.95])), 2)
     ),
     slopes=["errors"],
-    mistakes=pairs(
+    mistakes=of_mean(_loss)
+    + pairs(
         _weights(lambda tau: 1 - tau, lambda tau: tau),
         f"tau and 1 - tau are swapped, or the sign of the error is turned: {LOWER}.",
         _loss.but(size=lambda c: c.errors.abs()),
@@ -64,10 +63,6 @@ asymmetric_loss = Check(
         "You square the weight as well: square the error alone.",
         _loss.then(loss=lambda loss: loss / 2),
         "There is a factor .5 too many: here the square counts whole.",
-        _loss.but(loss=lambda c: c.each.sum()),
-        SUM,
-        _loss.but(loss=lambda c: c.each),
-        MEAN,
         _loss.but(loss=_by_halves),
         "Each half has a mean of its own: take one over all errors.",
         [_loss.but(tau=lambda c, tau=tau: tau) for tau in (0.7, 0.9)],
@@ -117,7 +112,8 @@ conservative_penalty = Check(
     ],
     draw=_draw_values,
     slopes=["q_values"],
-    mistakes=pairs(
+    mistakes=of_mean(_penalty)
+    + pairs(
         _all(
             lambda q: q.exp().sum(-1).log(), lambda q: (q - q.amax()).exp().sum(-1).log() + q.amax()
         ),
@@ -163,10 +159,6 @@ conservative_penalty = Check(
         COLUMNS,
         _penalty.then(penalty=lambda penalty: penalty / 2),
         "There is a factor .5 too many: the mean counts whole.",
-        _penalty.but(penalty=lambda c: c.each.sum()),
-        SUM,
-        _penalty.but(penalty=lambda c: c.each),
-        MEAN,
     ),
 )
 

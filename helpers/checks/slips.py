@@ -24,6 +24,7 @@ EXP = "exp() of a large number overflows, of a very low one it is 0: softmax() a
 LOG_OF_0 = (
     "A softmax can be exactly 0: neither take its log nor divide by it. log_softmax() is safe."
 )
+SUM = "That is the sum over the steps: take their mean."
 COLUMNS = "[:, actions] takes T columns of every row: pick one a row, [torch.arange(T), actions]."
 
 
@@ -88,6 +89,17 @@ def plain_softmax(x):
 def picked(table, actions):
     """The entry of each row [..., A] that actions [...] names."""
     return table.gather(-1, actions[..., None])[..., 0]
+
+
+def of_mean(formula):
+    """The last line, the mean over the steps of the line each."""
+    last = [*formula.lines][-1]
+    return pairs(
+        formula.but(**{last: lambda c: c.each.sum()}),
+        SUM,
+        formula.but(**{last: lambda c: c.each}),
+        "One number is wanted, the mean over all steps.",
+    )
 
 
 def of_taken(formula):
