@@ -55,6 +55,16 @@ def test_choices_outlive_a_second_run_of_the_cell(annotator):
     assert live.Annotator(PAIRS[:2], question=annotator.question).answered == 0
 
 
+def test_two_that_show_the_same_pairs_each_say_what_was_chosen_there(annotator):
+    """A second page has its own box; whoever is made later goes on from the newest choices."""
+    other = live.Annotator(PAIRS, question=annotator.question)
+    press(annotator, 1, 0)
+    press(other, 0)
+    for one, choices in ((annotator, [1, 0, None]), (other, [0, None, None])):
+        assert one.choices == choices and f"{one.answered} of 3 answered" in one._said.value
+    assert live.Annotator(PAIRS, question=annotator.question).choices == other.choices
+
+
 def test_a_closed_annotator_leaves_nothing_behind(no_page):
     before = set(widgets.Widget.widgets)
     live.Annotator(PAIRS).close()
