@@ -1,5 +1,7 @@
 """From rewards to learning targets. Time is the first axis; any axes may follow it."""
 
+from numbers import Real
+
 import torch
 
 from helpers.errors import SlipError, check_count, check_fraction, check_shape
@@ -69,6 +71,48 @@ def n_step_returns(rewards, values, terminated, truncated, *, gamma, n):
         longer = rewards[:-1] + gamma * returns[1:]
         returns[:-1] = torch.where(ends[:-1], one_step[:-1], longer)
     return returns
+
+
+def vtrace(
+    rewards, values, ratios, terminated, truncated, *, gamma, lam=1.0, rho_max=1.0, c_max=1.0
+):
+    r"""Targets and advantages from steps of another policy: V-trace, $(v_t, A_t)$.
+
+    $v_t = V_t + \bar\rho_t \delta_t + \gamma\,\bar c_t\,(1 - \text{end}_t)\,(v_{t+1} - V_{t+1})$ with
+    $\bar\rho = \min(\rho, \rho_\text{max})$, $\bar c = \lambda \min(\rho, c_\text{max})$ and gae's
+    $\delta_t$; $A_t = \bar\rho_t\,(r_t + \gamma v' - V_t)$, where $v'$ is $v_{t+1}$, but at an end of
+    either kind, and at the end of the data, the value of the state arrived in (0 if terminated).
+
+    rewards, terminated, truncated: [T, ...]; values: [T+1, ...] as for gae.
+    ratios: [T, ...], pi(a|s) / mu(a|s): how likely the step's action is under the policy whose values
+        these are, over how likely it was for the one that took it. With ratios of 1, and both limits
+        at least 1, v is the longest n-step return (lam 1), or V + gae's advantage.
+    gamma, lam: in [0, 1], as for gae. rho_max, c_max: above 0; math.inf is no limit.
+    Returns (targets, advantages), both [T, ...]. Raises SlipError where shapes disagree, a ratio is
+    negative or no number, there is no step, or gamma, lam, rho_max or c_max is outside its range.
+
+    Espeholt et al. 2018, eq. 1 and section 4.2, whose c is ours with remark 2's lambda.
+    Derived in notebooks/14_distributed_actors.ipynb.
+    """
+    rewards, values, one_step, ends, gamma = _prepare(rewards, values, terminated, truncated, gamma)
+    lam, ratios = _fraction("lam", lam, rewards), _as_float(ratios).to(rewards.dtype)
+    check_shape("ratios", ratios, rewards.shape, "that of the rewards")
+    if not (ratios >= 0).all():
+        raise SlipError("A ratio of two probabilities is at least 0: one of these is not.")
+    rho, c = (_limited(ratios, *limit) for limit in (("rho_max", rho_max), ("c_max", c_max)))
+    gains = list(rho * (one_step - values[:-1]))  # v - V; what follows is added from the end back
+    for t in reversed(range(len(gains) - 1)):
+        gains[t] = gains[t] + gamma * lam * c[t] * gains[t + 1].masked_fill(ends[t], 0)
+    targets = values[:-1] + torch.stack(gains)
+    after = one_step.clone()
+    after[:-1] = torch.where(ends[:-1], one_step[:-1], rewards[:-1] + gamma * targets[1:])
+    return targets, rho * (after - values[:-1])
+
+
+def _limited(ratios, name, limit):
+    if isinstance(limit, bool) or not isinstance(limit, Real) or not limit > 0:
+        raise SlipError(f"{name} must be a number above 0 (math.inf is none), but is {limit!r}.")
+    return ratios.clamp(max=limit)
 
 
 def _prepare(rewards, values, terminated, truncated, gamma):

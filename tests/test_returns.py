@@ -6,13 +6,14 @@ explicit sums in Python floats, one column at a time, no recursion from the back
 """
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from helpers.errors import SlipError
-from helpers.returns import discounted_returns, gae, n_step_returns
+from helpers.returns import discounted_returns, gae, n_step_returns, vtrace
 
 
 def slow_n_step(rewards, values, terminated, truncated, gamma, n):
@@ -37,6 +38,25 @@ def slow_gae(rewards, values, terminated, truncated, gamma, lam):
         weights = [(1 - lam) * lam ** (n - 1) for n in range(1, longest)] + [lam ** (longest - 1)]
         advantages.append(sum(w * n_steps[n][t] for n, w in enumerate(weights)) - values[t])
     return advantages
+
+
+def slow_vtrace(rewards, values, ratios, terminated, truncated, gamma, lam, rho_max, c_max):
+    """Each step's (target, advantage) of one column: Espeholt et al. 2018, eq. 1, term by term."""
+    last, targets, advantages = len(rewards) - 1, [], []
+    arrived = [0.0 if terminated[t] else values[t + 1] for t in range(last + 1)]
+    for s in range(last + 1):
+        stop = min([k for k in range(s, last + 1) if terminated[k] or truncated[k]], default=last)
+        target = values[s]
+        for t in range(s, stop + 1):
+            traced = math.prod(lam * min(ratios[i], c_max) for i in range(s, t))
+            delta = rewards[t] + gamma * arrived[t] - values[t]
+            target += gamma ** (t - s) * traced * min(ratios[t], rho_max) * delta
+        targets.append(target)
+    for s in range(last + 1):
+        goes_on = s < last and not (terminated[s] or truncated[s])
+        after = targets[s + 1] if goes_on else arrived[s]
+        advantages.append(min(ratios[s], rho_max) * (rewards[s] + gamma * after - values[s]))
+    return list(zip(targets, advantages))
 
 
 def by_column(slow, arrays, **options):
@@ -78,6 +98,111 @@ def test_gae_matches_rlax(lam):
     ends = torch.arange(5) == 3
     advantages = gae(rewards, values, ends, never(5), gamma=0.9, lam=lam)
     torch.testing.assert_close(advantages, torch.tensor(second), atol=1e-3, rtol=0)
+
+
+RLAX_VTRACE = {  # logits of the policy that acted and of ours, actions, discounts, ...: two columns
+    "acted": [
+        [[8.9, 0.7], [5.0, 1.0], [0.6, 0.1], [-0.9, -0.1]],
+        [[0.3, -5.0], [1.0, -8.0], [0.3, 1.7], [4.7, 3.3]],
+    ],
+    "ours": [
+        [[0.4, 0.5], [9.2, 8.8], [0.7, 4.4], [7.9, 1.4]],
+        [[1.0, 0.9], [1.0, -1.0], [-4.3, 8.7], [0.8, 0.3]],
+    ],
+    "actions": [[0, 1, 0, 0], [1, 0, 0, 1]],
+    "rewards": [[-1.3, -1.3, 2.3, 42.0], [1.3, 5.3, -3.3, -5.0]],
+    "discounts": [[0.0, 0.89, 0.85, 0.99], [0.88, 1.0, 0.83, 0.95]],
+    "values": [[2.1, 1.1, -3.1, 0.0, 8.4], [3.1, 0.1, -1.1, 7.4, -1.2]],
+    "gains": [
+        [-1.6155143, -3.4973226, 1.8670533, 50.316002],
+        [1.4662437, 3.6116405, -8.3327293e-5, -13.54],
+    ],
+}
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_vtrace_matches_rlax(column):
+    """Vectors of google-deepmind/rlax, vtrace_test.py, whose discounts change from step to step.
+
+    A discount of 0 is a terminal step. The others come from units that change: with gamma 1 and all
+    of step t in units of 1/D_t, D_{t+1} = d_t D_t, our recursion is theirs.
+    """
+    one = {name: torch.tensor(x[column]) for name, x in RLAX_VTRACE.items()}
+    ours, acted = (
+        one[name].log_softmax(-1).gather(-1, one["actions"][:, None])[:, 0]
+        for name in ("ours", "acted")
+    )
+    ended = one["discounts"] == 0
+    units = torch.cat([torch.ones(1), torch.where(ended, 1, one["discounts"]).cumprod(0)])
+    targets, advantages = vtrace(
+        units[:-1] * one["rewards"],
+        units * one["values"],
+        (ours - acted).exp(),
+        ended,
+        never(4),
+        gamma=1,
+    )
+    gains = (targets / units[:-1] - one["values"][:-1]).tolist()
+    assert gains == pytest.approx(one["gains"].tolist(), rel=1e-3, abs=1e-6)
+    assert (advantages / units[:-1]).tolist() == pytest.approx(
+        one["gains"].tolist(), rel=1e-3, abs=1e-6
+    )  # with no ratio between the two limits, their advantages are their gains
+
+
+LIMITS = [0.5, 1, 2, math.inf]
+
+
+@pytest.mark.parametrize("lam, gamma", [(1, 1), (1, 0.9), (0.7, 0.9), (0, 0.9), (0.7, 0)])
+@pytest.mark.parametrize("rho_max, c_max", [*itertools.product(LIMITS, LIMITS)])
+def test_vtrace_matches_the_definition(rho_max, c_max, lam, gamma):
+    rewards, values, *ends = episodes(20, 12, (3, 2))
+    ratios = 4 * torch.rand(12, 3, 2, generator=torch.Generator().manual_seed(1)).double() ** 2
+    options = {"gamma": gamma, "lam": lam, "rho_max": rho_max, "c_max": c_max}
+    both = vtrace(rewards, values, ratios, *ends, **options)
+    flat = [np.asarray(x).reshape(len(x), -1) for x in (rewards, values, ratios, *ends)]
+    for i in range(6):
+        slow = torch.tensor(slow_vtrace(*(x[:, i].tolist() for x in flat), **options))
+        for ours, expected in zip(both, slow.unbind(-1)):
+            torch.testing.assert_close(ours.reshape(12, 6)[:, i], expected.double())
+
+
+def test_vtrace_of_the_own_steps_is_the_longest_return():
+    rewards, values, *ends = episodes(21, 9, (4,))
+    options = {"gamma": 0.9, "lam": 1.0}
+    own = rewards, values, torch.ones(9, 4), *ends
+    targets, advantages = vtrace(*own, **options, rho_max=1, c_max=2)
+    longest = n_step_returns(rewards, values, *ends, gamma=0.9, n=9)
+    torch.testing.assert_close(targets, longest)
+    torch.testing.assert_close(advantages, longest - values[:-1])
+    options["lam"] = 0.6
+    torch.testing.assert_close(
+        vtrace(*own, **options)[0] - values[:-1], gae(rewards, values, *ends, **options)
+    )
+
+
+def test_vtrace_at_a_truncated_step_knows_nothing_of_the_next_episode():
+    """A shipped bug: V 1 and then 100, reward 0, gamma 1, and an advantage of 99 in place of 0."""
+    truncated = torch.tensor([True, False])
+    _, advantages = vtrace([0, 0], [1, 1, 100], [1, 1], never(2), truncated, gamma=1)
+    assert advantages[0] == 0
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        *(({name: x}, f"{name} must be a number above 0") for name in ("rho_max", "c_max")
+          for x in (0, -1, math.nan, True, "1")),
+        ({"lam": 1.5}, "lam must be a number from 0 to 1"),
+        ({"ratios": torch.ones(5)}, r"ratios must have the shape \(4,\)"),
+        ({"ratios": torch.tensor([1.0, -0.1, 1, 1])}, "A ratio of two probabilities"),
+        ({"ratios": torch.tensor([1.0, math.nan, 1, 1])}, "A ratio of two probabilities"),
+    ],
+)  # fmt: skip
+def test_what_vtrace_cannot_take_gets_a_sentence(options, sentence):
+    rewards, values, *ends = episodes(22, 4)
+    options = {"ratios": torch.ones(4), "gamma": 0.9} | options
+    with pytest.raises(SlipError, match=sentence):
+        vtrace(rewards, values, options.pop("ratios"), *ends, **options)
 
 
 def test_discounted_returns_match_sutton_and_barto():
