@@ -27,3 +27,8 @@ gymnasium.register(
     vector_entry_point="helpers.envs.pendulum:vector",
     max_episode_steps=200,
 )
+gymnasium.register(
+    "course/Robots-v0",  # each robot of a team is a row, so there is no form with a single one
+    vector_entry_point="helpers.envs.robot_teams:RobotsVector",
+    max_episode_steps=50,
+)

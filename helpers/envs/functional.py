@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -122,11 +122,12 @@ def _checked(actions, space, ignored=np.False_):
     actions = np.array(actions)
     check_shape("actions", actions, (*ignored.shape, *space.shape), "one for each environment")
     actions[ignored] = 0
-    if isinstance(space, Discrete):
+    if isinstance(space, Discrete | MultiDiscrete):
+        most = np.max(space.n if isinstance(space, Discrete) else space.nvec) - 1
         whole = actions.dtype.kind in "iu"
-        if not (whole and ((actions >= 0) & (actions < space.n)).all()):
+        if not (whole and ((actions >= 0) & (actions <= most)).all()):
             raise SlipError(
-                f"An action must be a whole number from 0 to {space.n - 1}, but got {actions}."
+                f"An action must be a whole number from 0 to {most}, but got {actions}."
             )
     elif not (actions.dtype.kind in "iuf" and np.isfinite(actions).all()):
         raise SlipError(f"An action must be made of finite numbers, but got {actions}.")

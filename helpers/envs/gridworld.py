@@ -51,15 +51,12 @@ def trap_grid(rows=TRAP_MAP, *, slip=0.2, step_reward=-0.01, goal_reward=1.0, tr
     """
     cells = map_cells(rows)
     check_fraction("slip", slip)
-    named = {"step_reward": step_reward, "goal_reward": goal_reward, "trap_reward": trap_reward}
-    for name, reward in named.items():
-        if not isinstance(reward, Real) or not math.isfinite(reward):
-            raise SlipError(f"{name} must be a finite number, but is {reward!r}.")
+    check_rewards(step_reward=step_reward, goal_reward=goal_reward, trap_reward=trap_reward)
     marks = cells.ravel()
     transitions = torch.zeros(len(marks), 4, len(marks), dtype=torch.float64)
     for state, action in np.ndindex(len(marks), 4):
         for turn, share in ((0, 1 - slip), (1, slip / 2), (-1, slip / 2)):
-            transitions[state, action, _moved(cells, state, (action + turn) % 4)] += share
+            transitions[state, action, moved(cells, state, (action + turn) % 4)] += share
     rewards = torch.full_like(transitions, step_reward)
     for mark, reward in (("G", goal_reward), ("T", trap_reward)):
         rewards[:, :, marks == mark] = reward
@@ -72,19 +69,34 @@ def map_cells(rows=TRAP_MAP):
 
     Raises SlipError where the map makes no sense.
     """
-    if not isinstance(rows, list | tuple) or not all(isinstance(row, str) for row in rows):
-        raise SlipError('rows must be a list of strings, one for each row: ["..G", "S.#"].')
-    if len({len(row) for row in rows}) != 1 or not rows[0]:
-        raise SlipError(f"All rows of a map must have the same length, but it is {list(rows)}.")
-    cells = np.array([list(row) for row in reversed(rows)])
-    if unknown := set(cells.ravel().tolist()) - set(".#SGT"):
-        raise SlipError(f"A map is drawn with . # S G T only, but it also holds {sorted(unknown)}.")
+    cells = read_map(rows, ".#SGT")
     if (cells == "S").sum() != 1 or "G" not in cells:
         raise SlipError("A map needs one start, S, and at least one goal, G.")
     return cells
 
 
-def _moved(cells, state, action):
+def read_map(rows, letters):
+    """As map_cells, of a world drawn with these letters, however many of each."""
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, str) for row in rows):
+        raise SlipError('rows must be a list of strings, one for each row: ["..G", "S.#"].')
+    if len({len(row) for row in rows}) != 1 or not rows[0]:
+        raise SlipError(f"All rows of a map must have the same length, but it is {list(rows)}.")
+    cells = np.array([list(row) for row in reversed(rows)])
+    if unknown := set(cells.ravel().tolist()) - set(letters):
+        raise SlipError(
+            f"A map is drawn with {' '.join(letters)} only, but it also holds {sorted(unknown)}."
+        )
+    return cells
+
+
+def check_rewards(**rewards):
+    """Raise SlipError unless each is a finite number."""
+    for name, reward in rewards.items():
+        if not isinstance(reward, Real) or not math.isfinite(reward):
+            raise SlipError(f"{name} must be a finite number, but is {reward!r}.")
+
+
+def moved(cells, state, action):
     """The state behind one move that does not slip."""
     height, width = cells.shape
     y, x = divmod(state, width)

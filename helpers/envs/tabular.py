@@ -12,6 +12,7 @@ from helpers.exact import check_mdp
 
 AGENT, GOAL, FLOOR = (0, 114, 178), (230, 159, 0), (235, 235, 235)  # Okabe and Ito's palette
 COLOURS = {"A": AGENT, "G": GOAL, "T": (213, 94, 0), "#": (80, 80, 80)}  # of all others: FLOOR
+COLOURS |= {"0": AGENT, "1": (0, 158, 115), "2": (204, 121, 167)}  # robots of a team
 CELL_PIXELS = 32
 
 
@@ -52,13 +53,7 @@ class Table:
     def render(self, state, mode):
         marks = np.array(list(self.marks))
         marks[state] = "A"
-        rows = marks.reshape(self.layout)[::-1]
-        if mode == "ansi":
-            return "\n".join(" ".join(row) for row in rows)
-        picture = np.array([[COLOURS.get(m, FLOOR) for m in row] for row in rows], np.uint8)
-        picture = picture.repeat(CELL_PIXELS, 0).repeat(CELL_PIXELS, 1)
-        picture[::CELL_PIXELS] = picture[:, ::CELL_PIXELS] = 255  # lines between the cells
-        return picture
+        return drawn(marks.reshape(self.layout)[::-1], mode)
 
 
 class TabularEnv(FunctionalEnv):
@@ -68,6 +63,16 @@ class TabularEnv(FunctionalEnv):
 
 
 TabularVectorEnv = TabularEnv.vector  # many episodes at a time: (num_envs, mdp, observations, ...)
+
+
+def drawn(rows, mode):
+    """Letters [rows, columns], the top row first, as text ("ansi") or as a picture ("rgb_array")."""
+    if mode == "ansi":
+        return "\n".join(" ".join(row) for row in rows)
+    picture = np.array([[COLOURS.get(m, FLOOR) for m in row] for row in rows], np.uint8)
+    picture = picture.repeat(CELL_PIXELS, 0).repeat(CELL_PIXELS, 1)
+    picture[::CELL_PIXELS] = picture[:, ::CELL_PIXELS] = 255  # lines between the cells
+    return picture
 
 
 def _cumulative(probabilities):
