@@ -21,3 +21,5 @@ from helpers.checks.lesson_10 import repaired_critic_loss, soft_target, squashed
 from helpers.checks.lesson_11 import comparison_loss, direct_preference_loss
 from helpers.checks.lesson_11_group import group_advantages, repaired_price
 from helpers.checks.lesson_12 import asymmetric_loss, conservative_penalty, repaired_targets
+from helpers.checks.lesson_13 import critic_input, joint_value, repaired_team_reward
+from helpers.checks.lesson_14 import behaviour_ratio, repaired_trace, vtrace_targets
