@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 import joblib
 import psutil
 from joblib.externals import loky
+from joblib.externals.loky import process_executor
 
 from helpers.errors import SlipError, check_count
 
@@ -69,7 +70,7 @@ def pool(count, *, on="processes", limit=120):
             return
         executor = _processes(count)
         try:
-            yield functools.partial(executor.submit, _mortal)
+            yield executor.submit
         finally:
             _end(executor)
 
@@ -121,7 +122,7 @@ class Actor:
         if birth:
             self.close()
             self._executor = _processes(1)
-        return self._executor.submit(_mortal, _live, birth, args)
+        return self._executor.submit(_live, birth, args)
 
     def close(self):
         if self._executor:
@@ -168,27 +169,18 @@ def _live(birth, args):
     return _life.run(birth, args)
 
 
-def _mortal(function, *args):
-    """function(*args): only in it can SIGTERM end the process, never while it writes an answer.
-
-    Half an answer would leave its reader, and so the end of the block, waiting for ever.
-    """
-    _hold(False)
-    try:
-        return function(*args)
-    finally:
-        _hold(True)
-
-
-def _hold(held):
-    if hasattr(signal, "pthread_sigmask"):  # Windows has none
-        how = signal.SIG_BLOCK if held else signal.SIG_UNBLOCK
-        signal.pthread_sigmask(how, [signal.SIGTERM])
-
-
 def _processes(count):
-    """loky's, which knows a notebook's functions."""
-    return loky.ProcessPoolExecutor(count, initializer=_stay_with, initargs=(os.getpid(),))
+    """loky's, which knows a notebook's functions; started, and only they hold their ends of the pipes.
+
+    So a process that dies in the middle of an answer breaks the pipe. With loky's own copy of that
+    end open, the reader would wait for the other half for ever.
+    """
+    executor = loky.ProcessPoolExecutor(count, initializer=_stay_with, initargs=(os.getpid(),))
+    executor._ensure_executor_running()
+    executor._result_queue._writer.close()
+    executor._call_queue._reader.close()
+    executor._call_queue._ignore_epipe = True  # the future of the call says it
+    return executor
 
 
 def _end(executor):
@@ -207,7 +199,7 @@ def _stay_with(starter):
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _hold(True)
+    process_executor._USE_PSUTIL = False  # or one that grows by 300 MB goes, and its actor with it
     threading.Thread(target=watch, daemon=True).start()
 
 

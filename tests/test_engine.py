@@ -199,22 +199,71 @@ def test_a_death_between_two_calls_costs_no_more_than_a_call(on):
         assert next_answer(actor)[1:3] == (actor.life, 1) and actor.life > 0
 
 
-@pytest.mark.parametrize("part", [0.4, 0.6, 0.8])
+def writes_much(number, life):
+    return lambda size=30_000_000: bytes(size)
+
+
+def in_the_midst(actor, part):
+    """A call of whose time a part has passed."""
+    for _ in range(2):  # the first starts the process
+        start = time.monotonic()
+        answer(actor.call())
+    future = actor.call()
+    time.sleep(part * (time.monotonic() - start))
+    return future
+
+
+def ends(run):
+    """Whether run(), in a thread, comes to its end."""
+    ended = threading.Event()
+    threading.Thread(target=lambda: (run(), ended.set()), daemon=True).start()
+    return ended.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.8])
 def test_an_actor_that_is_writing_its_answer_ends_as_well(part):
     """Half an answer of 30 MB: its reader would wait for the other half."""
-    ended = threading.Event()
 
     def run():
-        with engine.actors(lambda number, life: lambda: bytes(30_000_000), 1) as (actor,):
-            answer(actor.call())
-            start = time.monotonic()
-            answer(actor.call())
-            actor.call()
-            time.sleep(part * (time.monotonic() - start))
-        ended.set()
+        with engine.actors(writes_much, 1) as (actor,):
+            in_the_midst(actor, part)
 
-    threading.Thread(target=run, daemon=True).start()
-    assert ended.wait(PATIENCE)
+    assert ends(run)
+
+
+@posix_only
+@pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.8])
+def test_an_actor_killed_while_it_writes_its_answer_is_lost_and_comes_back(part):
+    told = []
+
+    def run():
+        with engine.actors(writes_much, 1) as (actor,):
+            future = in_the_midst(actor, part)
+            (pid,) = left(before)
+            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(engine.Lost):  # unless it had been quicker
+                answer(future)
+            while not told:
+                with contextlib.suppress(engine.Lost):
+                    told.append(len(answer(actor.call(10))))
+
+    before = left()
+    assert ends(run) and told == [10]
+
+
+def test_an_actor_may_grow():
+    """By 400 MB: loky would end the process, and start another in its place, without the actor."""
+
+    def make(number, life):
+        kept = []
+        return lambda: kept.append(bytearray(os.urandom(1) * 100_000_000)) or (life, len(kept))
+
+    with engine.actors(make, 1) as (actor,):
+        said = []
+        for _ in range(4):
+            said.append(answer(actor.call()))
+            time.sleep(1.1)  # loky looks once a second
+        assert said == [(0, 1), (0, 2), (0, 3), (0, 4)]
 
 
 def square(x):
