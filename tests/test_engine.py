@@ -351,25 +351,6 @@ def test_actors_that_do_not_start_in_time_get_a_sentence():
     assert_gone(before)
 
 
-@pytest.fixture
-def deaf():
-    """The address of a port that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-
-
-@pytest.mark.parametrize("where", ["nobody", "somebody else", "not an address"])
-def test_an_address_where_no_ray_answers_gets_a_sentence(monkeypatch, deaf, where):
-    need_ray()
-    address = {"nobody": "127.0.0.1:9", "somebody else": deaf}.get(where, "the cluster")
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    start = time.monotonic()
-    with pytest.raises(SlipError, match="No Ray answered at RAY_ADDRESS"):
-        with engine.actors(counter, 1, on="ray", limit=8):
-            pass
-    assert time.monotonic() - start < 30
-
-
 # --- Ray: started, joined, interrupted -----------------------------------------------------------
 
 
@@ -412,6 +393,25 @@ def test_ray_starts_quietly_with_little_shared_memory_and_leaves_nothing(no_ray,
 def is_open(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def deaf():
+    """The address of a port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.hardening
+@pytest.mark.parametrize("where", ["nobody", "somebody else", "not an address"])
+def test_an_address_where_no_ray_answers_gets_a_sentence(no_ray, monkeypatch, deaf, where):
+    address = {"nobody": "127.0.0.1:9", "somebody else": deaf}.get(where, "the cluster")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    start = time.monotonic()
+    with pytest.raises(SlipError, match="No Ray answered at RAY_ADDRESS"):
+        with engine.actors(counter, 1, on="ray", limit=8):
+            pass
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.hardening
