@@ -11,8 +11,6 @@ waiting and Ray's restarts are their work. Used in notebooks/14_distributed_acto
 import functools
 import os
 import signal
-import subprocess
-import sys
 import threading
 import warnings
 from concurrent.futures import BrokenExecutor, Future, wait
@@ -235,15 +233,28 @@ def _begin(ray, address, limit, num_cpus):
     options = {"address": "local", "num_cpus": num_cpus, "object_store_memory": SHARED_MEMORY}
     if address:
         options = {"address": address}
-        check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-        try:
-            subprocess.run(check, timeout=limit, capture_output=True, check=True)
-        except subprocess.SubprocessError:  # Ray itself would try for minutes
-            raise SlipError(
-                f"No Ray answered at RAY_ADDRESS, {address}, in {limit} s: it is the host:port of a "
-                "running `ray start --head`. Without it Ray starts on this machine."
-            ) from None
+        _knock(address, limit)
     try:
         ray.init(**options, log_to_driver=False, logging_level="ERROR")
     except Exception as error:
         raise SlipError(f'Ray did not start ({error}); on="processes" does without.') from None
+
+
+def _knock(address, limit):
+    """In another process, since Ray itself would try for minutes."""
+    knocker = _processes(1)
+    try:
+        knocker.submit(_ask, address).result(limit)
+    except Exception:
+        raise SlipError(
+            f"No Ray answered at RAY_ADDRESS, {address}, in {limit} s: it is the host:port of a "
+            "running `ray start --head`. Without it Ray starts on this machine."
+        ) from None
+    finally:
+        _end(knocker)
+
+
+def _ask(address):
+    from ray._raylet import GcsClient
+
+    GcsClient(address=address)
