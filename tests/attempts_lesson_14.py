@@ -83,6 +83,11 @@ def targets_with_row(rewards, values, ratios, gamma):
     return torch.cat([targets_recursion(rewards, values, ratios, gamma), values[-1:]])
 
 
+def targets_twice(rewards, values, ratios, gamma):
+    """rho before the bracket: it weighs what is carried once more."""
+    return targets_with(c=lambda x: min(1.0, x) ** 2)(rewards, values, ratios, gamma)
+
+
 def targets_bootstrap_behind(rewards, values, ratios, gamma):
     return targets_with(gain=values[-1].item())(rewards, values, ratios, gamma)
 
@@ -115,6 +120,7 @@ def trace_with(rho="rho_max", c="c_max", bootstraps=True, traces=True):
 
     def attempt(rewards, values, ratios, terminated, gamma, rho_max, c_max):
         limits = {"rho_max": rho_max, "c_max": c_max, "none": math.inf}
+        limits |= {"least": min(rho_max, c_max), "most": max(rho_max, c_max)}
         weights, trace = (ratios.clamp(max=limits[name]) for name in (rho, c))
         goes_on = (~terminated).float()
         targets, gain = values[:-1].clone(), 0.0
@@ -173,6 +179,7 @@ WRONG = {
         (targets_with(c=lambda x: 1.0), "trace is missing"),
         (targets_bootstrap_behind, "counts twice"),
         (targets_in_place, "changes its input ratios in place"),
+        (targets_twice, "rho counts twice"),
         (targets_too_far, "index"),
         (targets_with_row, "expected"),
         (lambda r, V, ratios, gamma: targets_recursion(r, V, ratios, gamma).sum(), "expected"),
@@ -183,12 +190,17 @@ WRONG = {
         (lambda new, old: (old - new).exp().clamp(max=1), "upside down"),
         (lambda new, old: (new - old).clamp(max=1), "still a logarithm"),
         (lambda new, old: (new - old).exp(), "Nothing is limited"),
+        (lambda new, old: (new - old).exp().clamp(0.8, 1), "PPO's clip"),
+        (lambda new, old: (old - new).exp().clamp(min=1), "upside down"),
+        (lambda new, old: (new + old).exp().clamp(max=1), "a product"),
     ],
     "repaired_trace": [
         (trace_with(rho="c_max", c="rho_max"), "bug is still there"),
         (trace_with(rho="c_max"), "Both have one limit"),
         (trace_with(c="rho_max"), "Both have one limit"),
         (trace_with(rho="none", c="none"), "A limit is gone"),
+        (trace_with(c="least"), "has both limits"),
+        (trace_with(rho="most"), "has both limits"),
         (trace_with(traces=False), "right as it stood"),
         (trace_with(bootstraps=False), "right as it stood"),
     ],

@@ -1,6 +1,7 @@
 """Lesson 14: its cells against test_lesson_14's functions, and what it says of training, by seeds."""
 
 import heapq
+import itertools
 import sys
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -29,7 +30,7 @@ SEEDS = [11, 12, 13]  # the lesson shows 2026, its panel 0
 @cache
 def parts():
     """What the lesson's cells define, without the runs."""
-    exactly = "climb", "bandit-panel", "lag-came-out", "stale", "sweep", "pipeline"
+    exactly = "climb", "bandit-panel", "lag-came-out", "stale", "sweep", "pipeline", "at-random"
     learning = "learn", "lagged", "stage", "panel-train", "make", "from-actors"
     return LESSON.run("imports", *exactly, *learning)
 
@@ -94,24 +95,47 @@ def test_what_comes_out_of_a_prediction(ask, cells, right):
 # --- the pipeline --------------------------------------------------------------------------------
 
 
-def played_pipeline(n, acting, learning, reports, draw):
-    """Reports a second, event by event: n actors who act, then wait in line at one learner."""
-    arrivals = [(draw(acting), k) for k in range(n)]
-    heapq.heapify(arrivals)
-    free = 0.0
-    for _ in range(reports):
-        came, actor = heapq.heappop(arrivals)
-        free = max(free, came) + draw(learning)
-        heapq.heappush(arrivals, (free + draw(acting), actor))
-    return reports / free
+def played_pipeline(n, cores, acting, sending, learning, reports, draw):
+    """Reports a second, event by event: n actors who act on so many cores, send, and wait in line."""
+    events, idle, ready, queue, done, now = (
+        [],
+        cores,
+        n,
+        0,
+        0,
+        0.0,
+    )  # queue: reports not learned yet
+    while done < reports:
+        while idle and ready:
+            idle, ready = idle - 1, ready - 1
+            heapq.heappush(events, (now + draw(acting), "acted"))
+        now, event = heapq.heappop(events)
+        if event == "acted":
+            idle += 1
+            heapq.heappush(events, (now + sending, "sent"))
+        else:
+            queue += 1 if event == "sent" else -1
+            done, ready = (done, ready) if event == "sent" else (done + 1, ready + 1)
+            if queue and (event == "learned" or queue == 1):
+                heapq.heappush(events, (now + draw(learning), "learned"))
+    return reports / now
 
 
-@pytest.mark.parametrize("n", [1, 3, 8, 30])
-def test_the_pipelines_two_answers_are_those_of_a_play(n):
-    regular, random = parts()["pipeline"](n, 0.02, 0.002, 0.003)
-    rng = np.random.default_rng(n)
-    assert played_pipeline(n, 0.022, 0.003, 20_000, lambda t: t) == pytest.approx(regular, rel=0.01)
-    drawn = played_pipeline(n, 0.022, 0.003, 60_000, rng.exponential)
+CORES = [(1, 1000), (3, 1000), (8, 1000), (30, 1000), (2, 2), (3, 2), (30, 2), (30, 4)]
+TIMES = [(0.02, 0.002, 0.003), (0.001, 0.1, 0.003)]
+
+
+@pytest.mark.parametrize("n, cores", CORES)
+@pytest.mark.parametrize("times", TIMES)
+def test_the_pipelines_two_answers_are_those_of_a_play(n, cores, times):
+    bound, random = (
+        parts()["bound"](n, *times, cores),
+        parts()["at_random"](n, *times, cores)[-1].item(),
+    )
+    rng, most = np.random.default_rng(n), max(2, 20_000 // n)
+    regular = played_pipeline(n, cores, *times, most * n, lambda t: t)
+    assert regular == pytest.approx(bound, rel=0.02)
+    drawn = played_pipeline(n, cores, *times, 60_000, rng.exponential)
     assert drawn == pytest.approx(random, rel=0.03)
 
 
@@ -123,7 +147,31 @@ def test_the_pipeline_at_every_end_of_its_sliders(settings, times):
     )
     item = names["line"](times, **settings)
     regular, random = item.value[0]
-    assert (random <= regular * (1 + 1e-9)).all() and (regular > 0).all() and item.words()
+    assert (random <= regular * (1 + 1e-6)).all() and (regular > 0).all() and item.words()
+    assert regular.max() <= 1 + 1e-9
+
+
+def test_the_answers_to_the_pipelines_questions():
+    names = LESSON.run(
+        "pipeline-panel", **parts(), acting=0.01, sending=0.01, learning=0.01, measured={1: 1, 2: 2}
+    )
+    item = names["line"]("of the sliders", 20.0, 2.0, 3.0, 2)
+    assert "51,200 steps" in item.words() and "cores can be busy" in item.words()
+    assert item.value[0][0, -1].item() == pytest.approx(0.3)
+    assert "learner can be busy" in names["line"]("of the sliders", 20.0, 2.0, 3.0, 1000).words()
+
+
+def test_old_experience_is_the_stale_gradient_with_the_old_baseline():
+    x = torch.tensor(np.random.default_rng(2).normal(size=(20, 3)))
+    for lag in (3, 16):
+        one = parts()["climb"](x, lag, updates=60, baseline="then")[-1]
+        assert torch.allclose(one, parts()["climb_stale"](x, lag, updates=60)[-1])
+
+
+def test_most_that_miss_the_best_arm_are_sure_of_the_second():
+    last = parts()["climb"](parts()["starts"], 16)[-1]
+    missed = last[last[:, 2] <= 0.5]
+    assert (missed[:, 1] > 0.99).double().mean() > 0.8
 
 
 # --- the learner and its actors ------------------------------------------------------------------
@@ -168,7 +216,11 @@ def made_up(speeds, deaths=0.0, repeat=False):
         def __init__(self, number):
             self.number, self.told = number, 0
 
-        def call(self, weights):
+        def call(self, *args):
+            return self.send(args)
+
+        def send(self, args):
+            self.asked = args
             clock[future := Future()] = at[0] + rng.exponential(1 / speeds[self.number]), self
             return future
 
@@ -181,6 +233,8 @@ def made_up(speeds, deaths=0.0, repeat=False):
         at[0], actor = clock[first]
         if rng.random() < deaths:
             first.set_exception(engine.Lost())
+        elif actor.asked is None:
+            first.set_result(None)
         else:
             name = actor.number, 0, 0 if repeat else actor.told
             actor.told += 1
@@ -209,6 +263,12 @@ def test_what_is_lost_is_counted_and_nothing_else_twice():
     assert len(set(names)) == 300 and steps[-1][2] > 50
 
 
+def test_a_next_life_is_called_with_the_weights_of_when_it_is_there():
+    """Births take as long as reports here, so the lag of a report is that of one call, not of two."""
+    lags = [lag for _, lag, _ in steps_of(2000, 2, speeds=[1, 1], deaths=0.3)]
+    assert np.mean(lags) < 1.1
+
+
 def test_a_report_that_comes_twice_is_refused():
     with pytest.raises(RuntimeError, match="learned from already"):
         steps_of(5, 1, speeds=[1], repeat=True)
@@ -235,7 +295,7 @@ def steps_ray(on):
 @pytest.mark.hardening
 def test_two_real_actors_and_a_death(capsys):
     names = LESSON.run("killed", "killed-said", **parts())
-    assert names["lost"] == 1
+    assert names["lost"] == 1 and max(names["lags"]) < 20
     told = capsys.readouterr().out
     assert "learned from twice: 0" in told and "meanwhile: some" in told
 
@@ -251,47 +311,68 @@ def test_the_mean_lag_that_is_predicted(capsys):
 
 @cache
 def groups(seed):
-    """Returns of fresh episodes [7, 16], and recent returns on the way [updates, 7, 16]."""
-    arms = [(0, False)] + [(lag, corrected) for lag in (4, 16, 64) for corrected in (False, True)]
-    lags, corrected = (list(each) for each in zip(*(arm for arm in arms for _ in range(16))))
+    """Returns of fresh episodes [10, 16], and recent returns on the way [updates, 10, 16]."""
+    kinds = "not corrected", "corrected", "stale gradient"
+    arms = [(0, ""), *itertools.product((4, 16, 64), kinds)]
+    lags, kinds = zip(*(arm for arm in arms for _ in range(16)))
+    corrected = [kind == "corrected" for kind in kinds]
+    places = [lag * (kind == "stale gradient") for lag, kind in zip(lags, kinds)]
     history = []
-    for progress, _ in parts()["lagged"](lags, corrected, seed=seed):
-        history.append(progress.recent_returns.view(7, 16))
+    for progress, _ in parts()["lagged"](lags, corrected, places, seed=seed):
+        history.append(progress.recent_returns.view(10, 16))
     fresh = evaluate(progress.actor, "CartPole-v1", episodes=20, seed=7).mean(1)
-    return fresh.view(7, 16).numpy(), torch.stack(history).numpy()
+    return fresh.view(10, 16).numpy(), torch.stack(history).numpy()
 
 
 @each_seed("seed", SEEDS)
-def test_a_lag_of_4_does_no_harm_and_longer_ones_break_it_corrected_or_not(seed):
+def test_a_lag_of_4_is_learned_with_and_old_experience_fails_at_longer_ones(seed):
     fresh, history = groups(seed)
-    assert (fresh[:3].mean(1) > 450).all()
-    assert (fresh[3:].mean(1) < 350).all()
-    assert all(permutation_test(fresh[0], group) < 0.01 for group in fresh[3:])
-    assert (np.nanmax(history[:, 3], 0) > 150).mean() > 0.7  # they learn first
-    assert (fresh[3] < 50).sum() >= 6  # and then break down
+    assert (fresh[:4].mean(1) > 450).all()
+    assert all(permutation_test(fresh[0], group) > 0.01 for group in fresh[1:4])
+    for group in fresh[[4, 5, 7, 8]]:
+        assert group.mean() < 350 and permutation_test(fresh[0], group) < 0.01
+    assert (np.nanmax(history[:, 4], 0) > 150).mean() > 0.7  # they learn first
+    broken = (fresh < 15).sum(1)
+    assert broken[4] >= 6 and broken[5] <= 3 and broken[8] <= broken[7]  # and then break down
 
 
 @each_seed("seed", SEEDS)
 def test_for_a_while_the_longest_lag_is_ahead(seed):
     _, history = groups(seed)
-    ahead = history[200:, 5].mean(1) - history[200:, 0].mean(1)
+    ahead = history[200:, 7].mean(1) - history[200:, 0].mean(1)
     assert ahead.max() > 50 and ahead[-1] < -100
 
 
 @each_seed("seed", SEEDS)
 def test_corrected_is_better_or_undecided_at_16_and_never_shown_better_at_64(seed):
     fresh, _ = groups(seed)
-    assert fresh[4].mean() > fresh[3].mean()
-    assert fresh[6].mean() < fresh[5].mean() or permutation_test(fresh[5], fresh[6]) > 0.05
+    assert fresh[5].mean() > fresh[4].mean()
+    assert fresh[8].mean() < fresh[7].mean() or permutation_test(fresh[7], fresh[8]) > 0.05
+
+
+@each_seed("seed", SEEDS)
+def test_stale_gradients_hold(seed):
+    fresh, _ = groups(seed)
+    assert fresh[6].mean() > 430 and permutation_test(fresh[0], fresh[6]) > 0.05
+    for corrected, gradient in (fresh[5:7], fresh[8:10]):
+        assert gradient.mean() > corrected.mean() and permutation_test(corrected, gradient) < 0.01
+        assert gradient.min() > 15
+
+
+@each_seed("seed", SEEDS)
+def test_a_fifth_of_the_rate_does_not_break_down_later(seed):
+    ends = [panel(seed, lag, lr=0.001, updates=3200)[0] for lag in (0, 16)]
+    assert all(returns.mean() > 450 and returns.min() > 100 for returns in ends)
 
 
 @cache
-def panel(seed, lag, lr=0.005, gamma=0.99):
+def panel(seed, lag, lr=0.005, gamma=0.99, updates=400):
     """Returns of fresh episodes of 16 agents, as the panel trains them; and the mean of min(1, ratio)."""
     near = []
-    for stage in parts()["train"](lag=lag, lr=lr, gamma=gamma, agents=16, seed=seed):
-        near.append(stage.near.mean().item())
-    fresh = evaluate(stage.progress.actor, "CartPole-v1", episodes=20, seed=7).mean(1)
+    settings = {"lr": lr, "gamma": gamma, "seed": seed, "updates": updates}
+    for progress, ratios in parts()["lagged"]([lag] * 16, False, **settings):
+        near.append(ratios.mean().item())
+    fresh = evaluate(progress.actor, "CartPole-v1", episodes=20, seed=7).mean(1)
     return fresh.numpy(), np.mean(near)
 
 
@@ -320,6 +401,6 @@ def test_the_panel_at_every_end_of_its_sliders(settings):
 @each_seed("seed", SEEDS)
 def test_what_the_map_shows(seed):
     one_row = LESSON.run("one-row", **parts())["one_row"]
-    rows = torch.stack([one_row(lam, seed) for lam in (0.5, 0.8, 0.98, 1.0)])
+    rows = torch.stack([one_row(lam, seed) for lam in (0.5, 0.8, 0.95, 1.0)])
     assert rows[:, :5].max() < 150
     assert rows[2:, 7:].mean() > rows[:2, 7:].mean() + 20

@@ -28,12 +28,13 @@ def _carried(deltas, traces, gamma, behind=0):
     return torch.stack(gains[::-1])
 
 
-def _summed(c, weight):
-    """Each step's sum over all deltas from it on, with weight(s, t) for that of t."""
-    steps = range(len(c.error))
-    return torch.stack(
-        [sum(c.gamma ** (t - s) * weight(s, t) * c.error[t] for t in steps[s:]) for s in steps]
-    )
+def _products(c):
+    """[s, t]: gamma^(t - s), where t is not before s, times the product of steps s to t, at most 1."""
+    rows = [c.ratios[s:].cumprod(0) for s in range(len(c.ratios))]
+    steps = torch.arange(len(rows))
+    powers = c.gamma ** (steps - steps[:, None]).clamp(min=0)
+    limited = [torch.cat([row.new_zeros(s), row.clamp(max=1)]) for s, row in enumerate(rows)]
+    return powers * torch.stack(limited)
 
 
 def _shifted(x):
@@ -57,18 +58,6 @@ def _both(how):
     return _targets.but(rho=lambda c: how(c.ratios), trace=lambda c: how(c.ratios))
 
 
-def _stepwise(target):
-    """target(c, t, the next step's target), from the last step to the first."""
-
-    def wrong(c):
-        targets = [c.values[-1]]
-        for t in reversed(range(len(c.rewards))):
-            targets.append(target(c, t, targets[-1]))
-        return torch.stack(targets[:0:-1])
-
-    return _targets.but(answer=wrong)
-
-
 def _stretch(rng):
     steps = rng.integers(3, 7)
     rewards, values = numbers(rng, steps), numbers(rng, steps + 1)
@@ -80,7 +69,6 @@ vtrace_targets = Check(
     solution=_targets,
     example=_targets.case([1.0, 2.0, 3.0], [4.0, 6.0, 2.0, 8.0], [2.0, 0.5, 0.8], 0.5),
     edges=[
-        _targets.case([1.0], [2.0, 4.0], [0.5], 0.9),
         _targets.case([1.0, -2.0], [2.0, 4.0, 1.0], [3.0, 0.0], 1.0),
         _targets.case([1.0, -2.0], [2.0, 4.0, 1.0], [0.5, 3.0], 0.0),
         _targets.case([0.5] * 12, [3.0, 1.0] * 6 + [2.0], [0.8, 2.0, 1.5] * 4, 0.9),
@@ -99,16 +87,7 @@ vtrace_targets = Check(
         "The ratios are upside down: they come as they are needed, so do not turn them over.",
         _both(torch.ones_like),
         "The ratios are never used: that is the return of the policy that acted.",
-        [
-            _targets.but(
-                gains=lambda c: _summed(c, lambda s, t: c.ratios[s : t + 1].prod().clamp(max=1))
-            ),
-            _targets.but(
-                gains=lambda c: _summed(
-                    c, lambda s, t: c.rho[t] * c.ratios[s:t].prod().clamp(max=1)
-                )
-            ),
-        ],
+        _targets.but(gains=lambda c: _products(c) @ c.error),
         "Limit each ratio at 1 first, then multiply: a product that is limited is another number.",
         _targets.but(deltas=lambda c: c.error),
         "delta is not weighted: it counts rho times.",
@@ -118,6 +97,8 @@ vtrace_targets = Check(
         "That looks one step ahead: add gamma times c of what the next step adds.",
         _targets.then(rho=lambda rho: rho.cumprod(0)),
         "delta has its own step's ratio: the products are made by walking back.",
+        _targets.then(trace=torch.square),
+        "rho counts twice in what is carried: rho delta + gamma c (what the next step adds).",
         _targets.then(trace=_shifted),
         "The trace from step t to step t + 1 has step t's ratio, not the next one's.",
         _targets.but(gains=lambda c: _carried(c.deltas, c.trace, 1)),
@@ -128,32 +109,19 @@ vtrace_targets = Check(
         NO_GAMMA,
         _targets.but(gains=lambda c: _carried(c.deltas, c.trace, c.gamma, behind=c.values[-1])),
         "The last value counts twice: it is in the last delta, and behind it nothing is added.",
-        _stepwise(
-            lambda c, t, after: (
-                c.now[t]
-                + c.rho[t] * (c.rewards[t] + c.gamma * after - c.now[t])
-                + c.gamma * c.trace[t] * (after - c.after[t])
-            )
+        _targets.but(
+            error=lambda c: c.rho * (c.rewards - c.now) - c.gamma * c.trace * c.after,
+            answer=lambda c: _carried(c.now + c.error, c.rho + c.trace, c.gamma, c.values[-1]),
         ),
         "delta has V of the next state, not its target: what the target adds, the trace brings.",
-        _stepwise(lambda c, t, after: c.now[t] + c.deltas[t] + c.gamma * c.trace[t] * after),
+        _targets.but(answer=lambda c: _carried(c.now + c.deltas, c.trace, c.gamma, c.values[-1])),
         "The trace brings what the next step adds, its target less its value: the value is in delta.",
-        _stepwise(
-            lambda c, t, after: c.now[t] + c.deltas[t] + c.gamma * c.trace[t] * (after - c.now[t])
-        ),
-        "Take the next state's value off the next target, not this state's.",
-        _stepwise(lambda c, t, after: c.rho[t] * (c.rewards[t] + c.gamma * after)),
-        "The value is missing: it stands where the ratio takes weight away, V + rho (... - V).",
         _targets.then(gains=without_the_last),
         "The last step is left out: it adds its own delta.",
-        _targets.then(values=without_the_last),
-        "The stretch has no end: the last state's value stands for all that follows.",
         _targets.but(answer=lambda c: c.gains),
         "That is what each step adds: the target is the value with it.",
         [_targets.but(answer=lambda c: c.now - c.gains), _targets.then(error=torch.neg)],
         "The sign is the wrong way round: delta is reward + gamma next value - value, and is added.",
-        _targets.but(answer=lambda c: c.after + c.gains),
-        "You add to the next state's value: values[t] is that of the state in which step t began.",
         _targets.but(gains=lambda c: _carried(c.deltas.flip(0), c.trace.flip(0), c.gamma).flip(0)),
         "You add up the past: walk back from the last step.",
         _targets.then(answer=lambda x: x.flip(0)),
@@ -194,13 +162,21 @@ behaviour_ratio = Check(
     mistakes=pairs(
         [_ratio.but(raw=lambda c: c.log), _ratio.but(answer=lambda c: c.log.clamp(max=0))],
         IS_LOG,
-        [_ratio.then(log=torch.neg), _ratio.but(answer=lambda c: (-c.log).exp())],
+        [
+            _ratio.then(log=torch.neg),
+            _ratio.but(answer=lambda c: (-c.log).exp()),
+            _ratio.but(answer=lambda c: (-c.log).exp().clamp(min=1)),
+        ],
         "The ratio is upside down: below stands the policy that acted.",
         _ratio.but(answer=lambda c: c.raw),
         NOT_CLIPPED,
         _ratio.but(answer=lambda c: c.raw.clamp(min=1)),
         BELOW,
-        [_ratio.but(answer=lambda c, e=e: c.raw.clamp(1 - e, 1 + e)) for e in (0.1, 0.2, 0.3)],
+        [
+            _ratio.but(answer=lambda c, e=e, high=high: c.raw.clamp(1 - e, high))
+            for e in (0.1, 0.2, 0.3)
+            for high in (1, 1 + e)
+        ],
         BOTH_SIDES,
         _ratio.but(answer=lambda c: c.log.clamp(max=1).exp()),
         "You limit the logarithm at 1: limit the ratio, whose logarithm is then at most 0.",
@@ -212,23 +188,15 @@ behaviour_ratio = Check(
             for e in (1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
         ],
         MADE_UP,
-        [
-            _ratio.but(raw=lambda c, e=e: c.log_probs.exp() / (c.behaviour_log_probs.exp() + e))
-            for e in (1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
-        ],
-        MADE_UP,
-        [
-            _ratio.but(raw=lambda c: c.log_probs.exp() - c.behaviour_log_probs.exp(), answer=how)
-            for how in (_ratio.lines["answer"], lambda c: c.raw)
-        ],
+        _ratio.but(raw=lambda c: c.log_probs.exp() - c.behaviour_log_probs.exp()),
         "That is the difference of the probabilities: divide one by the other.",
+        _ratio.but(log=lambda c: c.log_probs + c.behaviour_log_probs),
+        "That is the logarithm of a product: that of a quotient is the difference.",
         [
             _ratio.but(raw=lambda c: c.log_probs / c.behaviour_log_probs),
             _ratio.but(log=lambda c: c.log_probs / c.behaviour_log_probs),
         ],
         "You divide the logarithms: the logarithm of a quotient is their difference.",
-        _ratio.but(log=lambda c: c.log_probs.log() - c.behaviour_log_probs.log()),
-        "The logarithms are given: take exp() of their difference, and no log().",
         _ratio.but(log=lambda c: c.log_probs),
         "That is the learner's probability alone: divide it by that of the policy that acted.",
         _ratio.but(log=lambda c: c.behaviour_log_probs),
@@ -240,13 +208,11 @@ behaviour_ratio = Check(
             _ratio.then(answer=lambda x: x.cumprod(0)),
         ],
         "Each step has its own ratio: V-trace multiplies them itself.",
-        _ratio.then(answer=torch.mean),
-        "Each step has its own ratio: take no mean.",
     ),
 )
 
 
-# --- 14.3: the two limits exchanged --------------------------------------------------------------
+# --- 14.3: rho and c exchanged ---------------------------------------------------------------------
 
 _trace = Formula(
     "rewards values ratios terminated gamma rho_max c_max",
@@ -277,7 +243,7 @@ def _part(rng):
     return _trace.case(rewards, values, _ratios(rng, steps), terminated, gamma, rho_max, c_max)
 
 
-STOOD = "That was right as it stood: change the two limits alone."
+STOOD = "That was right as it stood: exchange rho and c alone."
 
 repaired_trace = Check(
     "14.3",
@@ -308,18 +274,24 @@ repaired_trace = Check(
             _limits(lambda c: 1, lambda c: 1),
             _limits(lambda c: 1, lambda c: c.c_max),
             _limits(lambda c: c.rho_max, lambda c: 1),
+            _trace.but(trace=lambda c: torch.ones_like(c.ratios)),
         ],
         "You have written 1 into it: use the arguments rho_max and c_max.",
         [
-            _limits(lambda c: max(c.rho_max, c.c_max), lambda c: math.inf),
+            _limits(lambda c: c.rho_max, lambda c: math.inf),
             _limits(lambda c: math.inf, lambda c: c.c_max),
             _limits(lambda c: math.inf, lambda c: math.inf),
         ],
         "A limit is gone: rho_max is for delta's weight, c_max for the trace.",
         [
+            _limits(lambda c: c.rho_max, lambda c: min(c.rho_max, c.c_max)),
+            _limits(lambda c: min(c.rho_max, c.c_max), lambda c: c.c_max),
+            _limits(lambda c: max(c.rho_max, c.c_max), lambda c: c.c_max),
+        ],
+        "One of the two has both limits: rho_max is for delta's weight alone, c_max for the trace.",
+        [
             _trace.but(traces=lambda c: 1.0),
             _trace.but(bootstraps=lambda c: 1.0),
-            _trace.but(traces=lambda c: 1.0, bootstraps=lambda c: 1.0),
             _trace.but(gamma=lambda c: 1.0),
             _trace.but(answer=lambda c: c.gains),
         ],
