@@ -1,6 +1,7 @@
 """Shared by several test files."""
 
 import contextlib
+import os
 import signal
 
 import pytest
@@ -10,6 +11,13 @@ from helpers.live import guesses
 
 # A shell starts what runs in its background with interrupts ignored; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def lacking(reason):
+    """Skip, as the machine lacks something; where COURSE_REQUIRE_ALL is set, fail."""
+    if os.environ.get("COURSE_REQUIRE_ALL"):
+        pytest.fail(f"COURSE_REQUIRE_ALL is set, but {reason}")
+    pytest.skip(reason)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import lacking
 
 from helpers import engine
 from helpers.errors import SlipError
@@ -52,10 +53,7 @@ def alone(monkeypatch):
 
 def need_ray():
     if not HAS_RAY:
-        reason = 'Ray is not installed: pip install -e ".[cluster]"'
-        if os.environ.get("COURSE_REQUIRE_ALL"):
-            pytest.fail(f"COURSE_REQUIRE_ALL is set, but {reason}")
-        pytest.skip(reason)
+        lacking('Ray is not installed: pip install -e ".[cluster]"')
 
 
 RAY = pytest.param("ray", marks=pytest.mark.hardening)  # starts for ten seconds or more
