@@ -10,6 +10,7 @@ waiting and Ray's restarts are their work. Used in notebooks/14_distributed_acto
 
 import functools
 import os
+import random
 import signal
 import threading
 import warnings
@@ -225,9 +226,21 @@ def _engine(on, count, limit):
         yield ray
     finally:
         if began_here:
-            ray.shutdown()
+            with _global_generator_kept():
+                ray.shutdown()
 
 
+@contextmanager
+def _global_generator_kept():
+    """Ray draws from Python's global generator: afterwards that draws on as if nobody had."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@_global_generator_kept()
 def _begin(ray, address, limit, num_cpus):
     ray._private.worker._worker_logs_enabled = False  # each death would be printed, with addresses
     options = {"address": "local", "num_cpus": num_cpus, "object_store_memory": SHARED_MEMORY}

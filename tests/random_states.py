@@ -1,10 +1,14 @@
 """The random generators that a whole process shares: lessons and helpers leave them alone."""
 
+import contextlib
 import random
 from pathlib import Path
 
 import numpy as np
 import torch
+
+with contextlib.suppress(ImportError):  # comes with the extra "logs"; scikit-learn then imports it
+    import rich.style  # noqa: F401 (draws a number where it is imported first: let that be here)
 
 # Cells to put before and behind a lesson's own.
 BEFORE = f"""\
