@@ -23,3 +23,6 @@ from helpers.checks.lesson_11_group import group_advantages, repaired_price
 from helpers.checks.lesson_12 import asymmetric_loss, conservative_penalty, repaired_targets
 from helpers.checks.lesson_13 import critic_input, joint_value, repaired_team_reward
 from helpers.checks.lesson_14 import behaviour_ratio, repaired_trace, vtrace_targets
+from helpers.checks.lesson_15 import prediction_errors, repaired_credit, three_factors
+from helpers.checks.lesson_16 import auction_revenue, doubly_robust, repaired_slope
+from helpers.checks.lesson_17 import gain_cost, repaired_cost, riccati_step

@@ -32,3 +32,9 @@ gymnasium.register(
     vector_entry_point="helpers.envs.robot_teams:RobotsVector",
     max_episode_steps=50,
 )
+gymnasium.register(
+    "course/Sale-v0",  # it ends by itself, when the days or the items are used up
+    entry_point="helpers.envs.sale:Sale",
+    vector_entry_point="helpers.envs.sale:SaleVector",
+    max_episode_steps=1000,
+)
