@@ -23,7 +23,7 @@ from lesson_cells import NOTEBOOKS, sampled
 WITH_PANEL = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if "LivePanel(" in p.read_text()]
 CASES = [pytest.param((WITH_PANEL[0], 100), id="short")]  # a lesson, and the events of a storm
 CASES += [
-    pytest.param((p, 300), id=p.stem, marks=pytest.mark.hardening) for p in sampled(WITH_PANEL)
+    pytest.param((p, 300), id=p.stem, marks=pytest.mark.hardening) for p in sampled(WITH_PANEL, 4)
 ]
 PATIENCE = 240  # seconds; for what takes seconds, since test machines are slow and shared
 EXPECTED = (  # what ipykernel says, some of it in its log alone
