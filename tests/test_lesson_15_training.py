@@ -63,8 +63,7 @@ def test_of_many_rats_without_it_the_mean_is_the_coins():
 @each_seed("seed", SEEDS)
 def test_the_folded_answer_on_the_third_factor(seed):
     names = cells() | {"rats": lambda third: cells()["rats"](third, seed=seed)}
-    right = "those with the TD error or the reward"
-    assert LESSON.came_out("guess-third", "groups", **names) == [right]
+    assert LESSON.came_out("guess-third", "groups", **names) == ["TD error or reward"]
 
 
 @each_seed("seed", SEEDS)
