@@ -58,11 +58,12 @@ def test_whoever_loses_c_by_selling_asks_for_half_of_one_plus_c(n, cost):
     assert best(lambda r: revenue(r, n, cost=cost)) == pytest.approx((1 + cost) / 2, abs=1e-6)
 
 
+@pytest.mark.parametrize("cost", [0.0, 0.3])
 @pytest.mark.parametrize("n", [1, 2, 4])
-def test_for_other_values_the_virtual_value_is_0_at_the_best(n):
+def test_for_other_values_the_virtual_value_is_the_cost_at_the_best(n, cost):
     F, f = RISING
-    r = best(lambda r: revenue(r, n, RISING))
-    assert r - (1 - F(r)) / f(r) == pytest.approx(0, abs=1e-5)
+    r = best(lambda r: revenue(r, n, RISING, cost))
+    assert r - (1 - F(r)) / f(r) == pytest.approx(cost, abs=1e-5)
     slope = (revenue(0.6 + 1e-5, n, RISING) - revenue(0.6 - 1e-5, n, RISING)) / 2e-5
     assert slope == pytest.approx(n * F(0.6) ** (n - 1) * (1 - F(0.6) - 0.6 * f(0.6)), abs=1e-6)
 
