@@ -7,12 +7,8 @@ from helpers.checks.core import Check
 from helpers.checks.slips import NO_GAMMA, Formula, pairs
 
 
-def _doubles(*matrices):
-    return [torch.tensor(matrix, dtype=torch.float64) for matrix in matrices]
-
-
 def _case(formula, *matrices, gamma):
-    return formula.case(*_doubles(*matrices), gamma)
+    return formula.case(*(torch.tensor(x, dtype=torch.float64) for x in matrices), gamma)
 
 
 def _rounded(rng, *shape):
@@ -53,8 +49,6 @@ BRAKED = [[0.6, 0.3], [0.0, 0.6]], *CART[1:]
 PUSH = "The push costs too: u = -K x, so u' R u is x' (K' R K) x."
 LOOP = "The closed loop is A - B K, since u is -K x."
 TRANSPOSED = "P stands between the transpose and the matrix: M' P M, or A' P M."
-NO_Q = "Q is missing: the present state costs too."
-MATRIX = "The matrix P is wanted, not a single number."
 
 _cost = Formula(
     "A B Q R K gamma",
@@ -78,32 +72,20 @@ gain_cost = Check(
         _cost, *_loop(rng, rng.uniform(0.3, 0.8), mild=True), gamma=round(rng.uniform(0.5, 1), 2)
     ),
     mistakes=pairs(
-        [_cost.but(push=lambda c: 0), _cost.then(push=torch.neg)],
+        _cost.but(push=lambda c: 0),
         PUSH,
-        _cost.but(step=lambda c: c.push),
-        NO_Q,
         _cost.but(push=lambda c: c.K.mT @ c.K),
         "R is never used: it weighs the push.",
         [_cost.but(M=lambda c: c.A + c.B @ c.K), _cost.but(M=lambda c: c.A)],
         LOOP,
         _cost.but(gamma=lambda c: 1.0),
         NO_GAMMA,
-        _cost.but(damped=lambda c: c.gamma * c.M),
-        "gamma comes in once a step: M' P M has M twice, so you took its square.",
         _cost.but(answer=lambda c: c.gamma * _summed(c.damped, c.step)),
         "gamma is for the next state alone: Q + K' R K is paid now.",
         _cost.then(damped=lambda M: M.mT),
         TRANSPOSED,
-        _cost.but(answer=lambda c: c.step),
-        "That is the cost of the first step alone: the next states cost as well.",
-        [_cost.but(answer=lambda c, k=k: _summed(c.damped, c.step, k)) for k in (1, 2)],
-        "You stop after a few steps: go on until nothing changes.",
-        _cost.but(answer=lambda c: _summed(c.damped, c.step) - c.step),
-        "The cost of the first step is missing: it is Q + K' R K.",
-        _cost.then(answer=torch.trace),
-        MATRIX,
-        _cost.then(answer=torch.neg),
-        "The sign is the wrong way round: P is a cost, and the value is minus that.",
+        [_cost.but(answer=lambda c, k=k: _summed(c.damped, c.step, k)) for k in (0, 1)],
+        "You stop too early: the next states cost as well. Go on until nothing changes.",
     ),
 )
 
@@ -118,17 +100,10 @@ _riccati = Formula(
 )
 
 
-def _many(c):
-    P = c.P
-    for _ in range(500):
-        P = _riccati(c.A, c.B, c.Q, c.R, P, c.gamma)
-    return P
-
-
-def _long(c, push=1, later=1):
+def _long(c, push=1):
     """Q + K' R K + gamma (A - B K)' P (A - B K)."""
     M = c.A - c.B @ c.K
-    return c.Q + push * c.K.mT @ c.R @ c.K + c.gamma**later * M.mT @ c.P @ M
+    return c.Q + push * c.K.mT @ c.R @ c.K + c.gamma * M.mT @ c.P @ M
 
 
 def _draw_step(rng):
@@ -170,56 +145,32 @@ riccati_step = Check(
             _riccati.but(slope=lambda c: c.B.mT @ c.P @ c.A),
             _riccati.but(inner=lambda c: c.B.mT @ c.P @ c.B, slope=lambda c: c.B.mT @ c.P @ c.A),
             _riccati.but(answer=lambda c: c.Q + c.A.mT @ c.P @ (c.A - c.B @ c.K)),
-            _riccati.but(answer=lambda c: _long(c, later=0)),
         ],
         GAMMA_TWICE,
-        [
-            _riccati.but(curve=lambda c: c.inner),
-            _riccati.but(curve=lambda c: torch.eye(len(c.R)).double() + c.inner),
-        ],
+        _riccati.but(curve=lambda c: c.inner),
         "R is missing in the gain: pushing costs, which makes one push less.",
-        _riccati.but(
-            inner=lambda c: c.gamma * c.B.mT @ c.Q @ c.B,
-            slope=lambda c: c.gamma * c.B.mT @ c.Q @ c.A,
-        ),
-        "The gain looks ahead: it needs P, what the next state costs from there on, and not Q.",
         _riccati.but(curve=lambda c: c.R),
         "The gain divides by R + gamma B' P B: where the push leads counts as well.",
-        [
-            _riccati.but(K=lambda c: c.curve @ c.slope),
-            _riccati.but(K=lambda c: (1 / c.curve) @ c.slope),
-        ],
+        _riccati.but(K=lambda c: (1 / c.curve) @ c.slope),
         "The gain needs the inverse matrix: torch.linalg.solve(R + gamma B' P B, gamma B' P A).",
-        _riccati.but(answer=lambda c: c.gamma * c.A.mT @ c.P @ (c.A - c.B @ c.K)),
-        NO_Q,
         _riccati.but(answer=lambda c: _long(c, push=0)),
         PUSH,
-        [
-            _riccati.but(answer=lambda c: c.Q + c.gamma * (c.A - c.B @ c.K) @ c.P @ c.A.mT),
-            _riccati.but(answer=lambda c: c.Q + c.gamma * c.A @ c.P @ (c.A - c.B @ c.K)),
-        ],
+        _riccati.but(answer=lambda c: c.Q + c.gamma * c.A @ c.P @ (c.A - c.B @ c.K)),
         TRANSPOSED,
-        _riccati.but(answer=lambda c: c.Q + c.gamma * c.A.mT @ c.P @ c.A),
-        "You never push: the gain's part is missing.",
-        _riccati.but(answer=_many),
-        "You go on to the end: one step is wanted.",
-        _riccati.then(answer=torch.trace),
-        MATRIX,
     ),
 )
 
 
-def _cut_off(c, steps=200, gamma=None):
-    total, M, S = 0.0, c.M, torch.eye(len(c.A), dtype=c.A.dtype)
-    for t in range(steps):
-        total, S = total + (gamma or c.gamma) ** t * (c.step * S).sum(), M @ S @ M.mT
+def _cut_off(c):
+    total, S = 0.0, torch.eye(len(c.A), dtype=c.A.dtype)
+    for t in range(200):
+        total, S = total + c.gamma**t * (c.step * S).sum(), c.M @ S @ c.M.mT
     return total
 
 
 _finite = Formula(
     "A B Q R K gamma",
-    push=lambda c: c.K.mT @ c.R @ c.K,
-    step=lambda c: c.Q + c.push,
+    step=lambda c: c.Q + c.K.mT @ c.R @ c.K,
     M=lambda c: c.A - c.B @ c.K,
     size=lambda c: c.gamma**0.5 * _radius(c.M),
     total=_cut_off,
@@ -258,46 +209,28 @@ repaired_cost = Check(
     mistakes=pairs(
         _finite.but(answer=lambda c: torch.inf),
         "Your function calls every cost infinite: use its arguments.",
-        _finite.then(size=lambda size: 1 / size),
-        "The test is the wrong way round: sizes below 1 are stable.",
         [_finite.but(endless=lambda c, x=10.0**e: c.total > x) for e in range(2, 13)],
         "A large sum is not an infinite one, nor a small one finite: ask the closed loop.",
         _finite.but(endless=lambda c: c.size > 1),
         "At exactly 1 nothing dies out: the costs go on for ever, and so does the sum.",
         _sizes(
             lambda c: c.gamma**0.5 * torch.linalg.matrix_norm(c.M, 2),
-            lambda c: c.gamma**0.5 * c.M.norm(),
-            lambda c: c.gamma**0.5 * c.M.abs().max(),
             lambda c: c.gamma * torch.linalg.det(c.M).abs(),
-            lambda c: c.gamma * torch.trace(c.M).abs(),
         ),
         "A matrix can stretch once and still shrink in the end: take the largest eigenvalue's size.",
-        _finite.but(total=lambda c: _cut_off(c, gamma=1.0)),
-        "The sum itself needs gamma^t, not only the test.",
-        _finite.but(push=lambda c: 0),
-        PUSH,
-        [_finite.but(total=lambda c, n=n: _cut_off(c, n)) for n in (10, 20, 30)],
-        "You stop after a few steps: take 200.",
         _sizes(lambda c: c.gamma**0.5 * _radius(c.A), lambda c: _radius(c.A)),
         "Test the closed loop, A - B K: an unstable plant can be held by a gain.",
         _sizes(lambda c: _radius(c.M)),
         "gamma counts too: costs grow with the radius squared, and gamma takes some of that back.",
         _sizes(lambda c: c.gamma * _radius(c.M)),
         "A cost is a square: it goes by gamma times the radius squared.",
-        _sizes(
-            lambda c: c.gamma**0.5 * torch.linalg.eigvals(c.M).real.max(),
-            lambda c: torch.linalg.eigvals(c.M).real.max(),
-            lambda c: c.gamma**0.5 * torch.linalg.eigvals(c.M).real.abs().max(),
-        ),
+        _sizes(lambda c: c.gamma**0.5 * torch.linalg.eigvals(c.M).real.max()),
         "Eigenvalues can be negative or complex: take their size, abs(), not the real part.",
         _sizes(lambda c: 1 + torch.linalg.eigvals(c.M).real.max()),
         "A real part below 0 is the test for differential equations: in steps, the size must be below 1.",
         _finite.but(answer=lambda c: c.total),
         "The bug is still there: where the closed loop grows, 200 steps are not all.",
-        [
-            _finite.but(answer=lambda c, x=x: x if c.endless else c.total)
-            for x in (0.0, torch.nan, -torch.inf, 1e6, 1e9, 1e10, 1e12)
-        ],
+        [_finite.but(answer=lambda c, x=x: x if c.endless else c.total) for x in (torch.nan, 1e9)],
         "Where the cost is infinite, say so: return torch.inf.",
     ),
 )
