@@ -702,6 +702,21 @@ def test_time_stands_still_at_a_debuggers_prompt(monkeypatch):
     wait_for_no_worker()
 
 
+def test_time_stands_still_while_a_module_is_imported(monkeypatch, tmp_path):
+    (tmp_path / "slow_to_import.py").write_text("import time; time.sleep(0.5); scaled = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
+    monkeypatch.setattr(core, "RANDOM_CASES", 0)
+
+    def importing(values, scale):
+        import slow_to_import
+
+        return scale * values * slow_to_import.scaled
+
+    assert run(scaled, importing).status == "passed"
+    wait_for_no_worker()
+
+
 def test_what_cannot_be_ended_does_not_hang_the_check(monkeypatch):
     monkeypatch.setattr(core, "TIME_LIMIT", 0.2)
     release = threading.Event()
