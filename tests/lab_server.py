@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import socket
 import sys
 import time
 from contextlib import contextmanager
@@ -39,7 +40,13 @@ def _address(server, folder):
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
         for path in (folder / "RUNTIME_DIR").glob("jpserver-*.json"):
-            if text := path.read_text():
-                return json.loads(text)["url"]
+            if (text := path.read_text()) and _listens(at := json.loads(text)):
+                return at["url"]
         time.sleep(0.05)
     raise TimeoutError("JupyterLab did not start:\n" + (folder / "log").read_text()[-2000:])
+
+
+def _listens(at):
+    """Whether connections are taken; the file may be there a moment earlier."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", at["port"])) == 0
