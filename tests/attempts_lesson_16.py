@@ -132,10 +132,7 @@ def slope_covariance(drawn, posted, revenues, mean, spread):
 
 
 def slope_autograd_of_posted(drawn, posted, revenues, mean, spread):
-    mean = torch.tensor(mean, requires_grad=True)
-    log_probs = torch.distributions.Normal(mean, spread).log_prob(posted)
-    ((revenues - revenues.mean()) * log_probs).mean().backward()
-    return mean.grad
+    return slope_autograd(posted, posted, revenues, mean, spread)
 
 
 def slope_standardised(drawn, posted, revenues, mean, spread):

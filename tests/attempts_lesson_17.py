@@ -48,6 +48,10 @@ def cost_stars(A, B, Q, R, K, gamma):
     return P
 
 
+def gain_alone(A, B, Q, R, P, gamma):
+    return torch.linalg.solve(R + gamma * B.T @ P @ B, gamma * B.T @ P @ A)
+
+
 def step_long(A, B, Q, R, P, gamma):
     K = torch.linalg.inv(R + gamma * B.T @ P @ B) @ (gamma * B.T @ P @ A)
     M = A - B @ K
@@ -146,28 +150,14 @@ WRONG = {
         (step_in_place, "changes its input P in place"),
         (step_one_gamma, "gamma weighs P wherever it stands"),
         (lambda A, B, Q, R, P, gamma: step_long(A, B, Q, R, P, 1), "gamma is never used"),
-        (
-            lambda A, B, Q, R, P, gamma: torch.linalg.solve(
-                R + gamma * B.T @ P @ B, gamma * B.T @ P @ A
-            ),
-            "That is the gain K",
-        ),
-        (
-            lambda A, B, Q, R, P, gamma: (
-                step_long(A, B, Q, R, P, gamma),
-                torch.linalg.solve(R + gamma * B.T @ P @ B, gamma * B.T @ P @ A),
-            ),
-            "without the gain",
-        ),
+        (gain_alone, "That is the gain K"),
+        (lambda *case: (step_long(*case), gain_alone(*case)), "without the gain"),
     ],
     "repaired_cost": [
         (_sum, "The bug is still there"),
         (finite_longer, "expected inf"),
         (finite_raises, "unstable"),
-        (
-            lambda A, B, Q, R, K, gamma: finite_sum(A, B, Q, R, K, 1.0),
-            "expected",
-        ),
+        (lambda A, B, Q, R, K, gamma: finite_sum(A, B, Q, R, K, 1.0), "expected"),
         (finite_if(lambda gamma, M, total: gamma * size(M) ** 2 > 1), "At exactly 1"),
         *[
             (finite_if(lambda gamma, M, total, x=x: total > x), "ask the closed loop")

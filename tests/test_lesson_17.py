@@ -42,15 +42,13 @@ def draw_gain(rng):
     return (share @ [[0, 0], [0, 20], [400, 40]])[None]
 
 
+CELLS = "imports plant held cost-matrix riccati riccati-check plants gradient-code critic-steps"
+CELLS += " critic-code self-tuning noise-critic race race-run"
+
+
 @pytest.fixture(scope="module")
 def names():
-    names = LESSON.run("imports", "plant")
-    exec(LESSON.cell("gains-panel").source.partition("\n\nlive.LivePanel")[0], names)
-    cells = "cost-matrix", "riccati", "plants", "gradient-code", "critic-steps", "critic-code"
-    names = LESSON.run(*cells, "self-tuning", "noise-critic", "race", "race-run", **names)
-    exec(LESSON.cell("rivals-figure").source.partition("\n\nfig,")[0], names)
-    exec(LESSON.cell("margin").source.partition("\nfor plant")[0], names)
-    return LESSON.run("stage", "follow", **names)
+    return LESSON.run(*CELLS.split(), "margin", "stage", "follow")
 
 
 def torched(K):

@@ -8,6 +8,7 @@ from functools import cache, partial
 import pytest
 import torch
 from lesson_cells import Lesson, each_seed
+from test_lesson_17 import CELLS
 
 from helpers.stats import permutation_test, ranks
 
@@ -19,12 +20,7 @@ CHANGES = [("cart", 2.0), ("cart", 8.0), ("pole", 2.0), ("pole", 1.0)]
 @cache
 def parts():
     """The lesson's functions, without the runs that it shows."""
-    names = LESSON.run("imports", "plant")
-    exec(LESSON.cell("gains-panel").source.partition("\n\nlive.LivePanel")[0], names)
-    cells = "cost-matrix", "riccati", "plants", "critic-steps", "critic-code", "gradient-code"
-    names = LESSON.run(*cells, "self-tuning", "noise-critic", "race", "race-run", **names)
-    exec("P_star, K_star = best()", names)
-    return names
+    return LESSON.run(*CELLS.split())
 
 
 @cache

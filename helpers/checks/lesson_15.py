@@ -14,6 +14,11 @@ def _earlier(x, first):
     return torch.cat([first, x[:-1]])
 
 
+def _later(x):
+    """x one step later, [T]; 0 stands behind the last."""
+    return torch.cat([x[1:], torch.zeros(1)])
+
+
 _errors = Formula(
     "values rewards gamma",
     before=lambda c: _earlier(c.values, torch.zeros(1)),
@@ -48,9 +53,7 @@ prediction_errors = Check(
     ],
     draw=_draw_errors,
     mistakes=pairs(
-        _in_all(
-            lambda c: c.rewards + c.gamma * torch.cat([c.values[1:], torch.zeros(1)]) - c.values
-        ),
+        _in_all(lambda c: c.rewards + c.gamma * _later(c.values) - c.values),
         "That is lesson 03's date: here error t knows V(t), and looks back to V(t - 1).",
         _errors.but(before=lambda c: c.values.roll(1)),
         "Before the first step stands the last value: in Python -1 is the end. V was 0 there.",
@@ -62,11 +65,11 @@ prediction_errors = Check(
         NO_GAMMA,
         _errors.but(before=lambda c: c.values),
         "You subtract V(t), the value of now: what was expected is V(t - 1), one step earlier.",
-        _errors.but(before=lambda c: torch.cat([c.values[1:], torch.zeros(1)])),
+        _errors.but(before=lambda c: _later(c.values)),
         "You subtract V(t + 1): the 0 belongs before the values, not behind them.",
         [
             _errors.then(rewards=lambda x: _earlier(x, torch.zeros(1))),
-            _errors.then(rewards=lambda x: torch.cat([x[1:], torch.zeros(1)])),
+            _errors.then(rewards=_later),
         ],
         "The reward of another step has slipped in: error t takes rewards[t].",
         _errors.then(before=lambda x: 0 * x),
@@ -223,7 +226,7 @@ repaired_credit = Check(
         _decaying(lambda c, t: c.lam, lambda c, t: c.lam * (c.discounts[t - 1] > 0)),
         "The trace no longer shrinks by the discount.",
         [
-            wrong.then(errors=lambda x: torch.cat([x[1:], 0 * x[:1]]))
+            wrong.then(errors=_later)
             for wrong in (_credit, *_decaying(lambda c, t: c.discounts[t] * c.lam))
         ],
         "The credit comes too early: first the trace takes x in, then the error credits it.",
