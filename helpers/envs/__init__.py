@@ -2,7 +2,7 @@
 
 gymnasium.make("GridWorld-v0", size=5), gymnasium.make_vec("GridWorld-v0", num_envs=8).
 Each is a finite problem kept as one table, which helpers.exact solves; but for ToolTasks, whose
-states are texts, and course/Pendulum-v1, which is Gymnasium's own.
+states are texts, and course/Pendulum-v1, MountainCar-v0 and Acrobot-v1, which are Gymnasium's own.
 """
 
 import gymnasium
@@ -21,12 +21,19 @@ for name, module, steps in (
         vector_entry_point=f"helpers.envs.{module}:{name}Vector",
         max_episode_steps=steps,
     )
-gymnasium.register(
-    "course/Pendulum-v1",  # Gymnasium's own, with a vector form
-    entry_point="gymnasium.envs.classic_control.pendulum:PendulumEnv",
-    vector_entry_point="helpers.envs.pendulum:vector",
-    max_episode_steps=200,
-)
+for name, module in (
+    ("Pendulum-v1", "pendulum"),
+    ("MountainCar-v0", "mountain_car"),
+    ("Acrobot-v1", "acrobot"),
+):
+    spec = gymnasium.spec(name)
+    gymnasium.register(
+        f"course/{name}",  # Gymnasium's own, with a vector form
+        entry_point=spec.entry_point,
+        vector_entry_point=f"helpers.envs.{module}:vector",
+        max_episode_steps=spec.max_episode_steps,
+        reward_threshold=spec.reward_threshold,
+    )
 gymnasium.register(
     "course/Robots-v0",  # each robot of a team is a row, so there is no form with a single one
     vector_entry_point="helpers.envs.robot_teams:RobotsVector",

@@ -46,11 +46,9 @@ class FunctionalEnv(gymnasium.Env):
         raise NotImplementedError
 
     @classmethod
-    def vector(cls, num_envs, *arguments, max_episode_steps=None, **settings):
+    def vector(cls, num_envs, *arguments, **settings):
         """The vector form of the same dynamics: a FunctionalVectorEnv."""
-        return FunctionalVectorEnv(
-            num_envs, cls.make_dynamics(*arguments, **settings), max_episode_steps=max_episode_steps
-        )
+        return vectorised(cls.make_dynamics, num_envs, *arguments, **settings)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -112,6 +110,12 @@ class FunctionalVectorEnv(VectorEnv):
         truncated = self._steps >= self.max_episode_steps
         self._ended = terminated | truncated
         return self.dynamics.observation(states), rewards, terminated, truncated, {}
+
+
+def vectorised(make_dynamics, num_envs, *arguments, max_episode_steps=None, **settings):
+    """num_envs episodes of the dynamics with these settings: a FunctionalVectorEnv."""
+    dynamics = make_dynamics(*arguments, **settings)
+    return FunctionalVectorEnv(num_envs, dynamics, max_episode_steps=max_episode_steps)
 
 
 def _checked(actions, space, ignored=np.False_):

@@ -1,11 +1,12 @@
 """Gymnasium's pendulum in vectorised form: many episodes at a time, without a loop over them."""
 
 import math
+from functools import partial
 
 import numpy as np
 from gymnasium.spaces import Box
 
-from helpers.envs.functional import FunctionalVectorEnv
+from helpers.envs.functional import vectorised
 from helpers.errors import check_not_negative
 
 MOST_TORQUE, MOST_SPEED, SECONDS = 2.0, 8.0, 0.05  # SECONDS: of a step
@@ -36,8 +37,7 @@ class Pendulum:
     def transition(self, states, actions, generator):
         angle, speed = states[..., 0], states[..., 1]
         torque = np.clip(actions[..., 0], -MOST_TORQUE, MOST_TORQUE)
-        from_top = (angle + math.pi) % (2 * math.pi) - math.pi
-        rewards = -(from_top**2 + 0.1 * speed**2 + 0.001 * torque**2)
+        rewards = -(wrapped(angle) ** 2 + 0.1 * speed**2 + 0.001 * torque**2)
         speed = speed + (1.5 * self.g * np.sin(angle) + 3 * torque) * SECONDS
         speed = np.clip(speed, -MOST_SPEED, MOST_SPEED)
         states = np.stack([angle + speed * SECONDS, speed], -1)
@@ -48,6 +48,9 @@ class Pendulum:
         return np.stack([np.cos(angle), np.sin(angle), speed], -1).astype(np.float32)
 
 
-def vector(num_envs, *, max_episode_steps=None, **settings):
-    """num_envs pendulums: a FunctionalVectorEnv, registered as course/Pendulum-v1."""
-    return FunctionalVectorEnv(num_envs, Pendulum(**settings), max_episode_steps=max_episode_steps)
+def wrapped(angle):
+    """The same angle from -pi to pi, in radians."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi
+
+
+vector = partial(vectorised, Pendulum)  # registered as course/Pendulum-v1
