@@ -39,6 +39,8 @@ TIME_LIMIT = 10.0  # seconds for all calls of a check: torch's first use of a to
 RANDOM_CASES = 20
 MOST_NUMBERS = 1_000_000  # an answer with more is not looked at: it need not fit into memory
 
+latest = {}  # status of each exercise's last check, by number: what marks a class reads it
+
 
 @dataclass(frozen=True)
 class Result:
@@ -102,6 +104,11 @@ class Check:
     tolerance: float = 1e-4
 
     def __call__(self, fn):
+        result = self._checked(fn)
+        latest[self.number] = result.status
+        return result
+
+    def _checked(self, fn):
         if isinstance(threading.current_thread(), running.Run):
             return self._failed("The check is called inside your function: move it out of there.")
         run = running.Run(lambda: self._judge(fn))
