@@ -26,3 +26,4 @@ from helpers.checks.lesson_14 import behaviour_ratio, repaired_trace, vtrace_tar
 from helpers.checks.lesson_15 import prediction_errors, repaired_credit, three_factors
 from helpers.checks.lesson_16 import auction_revenue, doubly_robust, repaired_slope
 from helpers.checks.lesson_17 import gain_cost, repaired_cost, riccati_step
+from helpers.checks.lesson_18 import improvement, middle_half, repaired_iqms
