@@ -1,5 +1,6 @@
 """The lessons as they are stored: what a reader on GitHub sees, and what a diff shows."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -92,6 +93,22 @@ def test_readme_maps_the_lessons_that_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     mapped = re.findall(r"^\| \[\d\d\]\(notebooks/(\S+\.ipynb)\)", readme, re.MULTILINE)
     assert mapped == [path.name for path in PATHS] != []
+
+
+@pytest.mark.parametrize(
+    "path, following", [*itertools.pairwise(PATHS)], ids=lambda path: path.stem
+)
+def test_each_lesson_ends_with_a_link_to_the_next(path, following):
+    assert f"]({following.name})" in read(path).cells[-1].source.split("\n\n")[-1]
+
+
+@pytest.mark.parametrize("path", PATHS[5:], ids=lambda path: path.stem)
+def test_recall_reaches_back(path):
+    """At least one question names an earlier lesson."""
+    (_, recall) = markdown(read(path)).split("## Recall\n")
+    questions = " ".join(re.findall(r"<summary>(.*?)</summary>", recall))
+    named = re.findall(r"\blesson (\d\d)\b", questions, re.IGNORECASE)
+    assert [number for number in named if number < path.stem[:2]] != []
 
 
 def test_normalising_removes_what_changes_and_nothing_else():
