@@ -36,6 +36,14 @@ def jupyterlab(folder, *options, **process):
         server.wait()
 
 
+def quiet(folder):
+    """Settings with which JupyterLab asks nothing and looks nowhere for news."""
+    plugin = "@jupyterlab/apputils-extension"
+    path = folder / f"SETTINGS_DIR/{plugin}/notification.jupyterlab-settings"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+
+
 def _address(server, folder):
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:

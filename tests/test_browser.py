@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import nbformat
 import pytest
 from conftest import lacking
-from lab_server import PATIENCE, jupyterlab
+from lab_server import PATIENCE, jupyterlab, quiet
 from lesson_cells import NOTEBOOKS, sampled
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -60,9 +60,7 @@ def server(browser, tmp_path_factory):
     """JupyterLab: (address, token, folder); lessons come to notebooks/."""
     folder = tmp_path_factory.mktemp("jupyter")
     (folder / "notebooks").mkdir()
-    quiet = folder / "SETTINGS_DIR/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    quiet.parent.mkdir(parents=True)
-    quiet.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    quiet(folder)
     with jupyterlab(folder, "--ip=127.0.0.1", "--port=0", str(folder)) as (_, address, token):
         yield address, token, folder
 
@@ -166,27 +164,27 @@ class Panel:
         """Press the left arrow on gamma's slider, and wait; the picture is never blank."""
         self.handle.focus()
         self.image.evaluate(COUNT)
-        with filmed(self.page) as frames:
+        with filmed(self.page, format="jpeg", maxWidth=650, maxHeight=550) as frames:
             for _ in range(count):
                 self.page.keyboard.press("ArrowLeft")
                 time.sleep(0.02)
             self.until(lambda: self.page.evaluate("loads") >= 2)
             self.until(then)
         box, width = self.image.bounding_box(), self.page.viewport_size["width"]
-        assert frames and not any(blank(frame, box, width) for frame in frames)
+        assert frames and not any(blank(frame, box, width) for _, frame in frames)
 
 
 @contextmanager
-def filmed(page):
-    """What was on the screen meanwhile: the browser's own frames, as JPEG."""
+def filmed(page, **options):
+    """What was on the screen meanwhile: the browser's own frames, (seconds, bytes)."""
     film, frames = page.context.new_cdp_session(page), []
 
     def keep(frame):
-        frames.append(base64.b64decode(frame["data"]))
+        frames.append((frame["metadata"]["timestamp"], base64.b64decode(frame["data"])))
         film.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
 
     film.on("Page.screencastFrame", keep)
-    film.send("Page.startScreencast", {"format": "jpeg", "maxWidth": 650, "maxHeight": 550})
+    film.send("Page.startScreencast", options)
     try:
         yield frames
     finally:
