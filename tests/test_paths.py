@@ -30,17 +30,22 @@ def items(lines):
     for line in lines.splitlines():
         number, stated, skipped = ITEM.match(line).groups()
         whole = line.endswith(" minutes; may be skipped")
-        yield number, int(stated), None if whole else [*map(int, re.findall(r"\d+", skipped or ""))]
+        yield number, int(stated), None if whole else numbers(skipped or "")
+
+
+def numbers(text):
+    """The whole numbers that a text names; "4 to 6" are three of them."""
+    spans = re.findall(r"(\d+) to (\d+)", text)
+    between = {n for first, last in spans for n in range(int(first), int(last) + 1)}
+    return {*map(int, re.findall(r"\d+", text)), *between}
 
 
 def needs(nb):
     """The lessons that "You need" names, without those that only help."""
     text = "\n".join(cell.source for cell in nb.cells)
     line = re.search(r"^(?:\*\*You need\*\*|You need) .*$", text, re.MULTILINE)[0]
-    line = HELPFUL.sub("", line)
-    spans = re.findall(r"(\d\d) to (\d\d)", line)
-    between = {f"{n:02}" for a, b in spans for n in range(int(a), int(b) + 1)}
-    return {*re.findall(r"\b[01]\d\b", line), *between}
+    lessons = re.findall(r"\b[01]\d\b(?: to [01]\d\b)?", HELPFUL.sub("", line))
+    return {f"{n:02}" for n in numbers(", ".join(lessons))}
 
 
 def test_there_are_three():
