@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
+import torch
 
 from helpers.live import LivePanel, Slider
 
@@ -64,9 +65,22 @@ def test_wilson_interval(load):
     assert wilson(0, 20)[0] == 0
 
 
-def test_lesson_03_still_has_the_agent_that_is_compared(load):
-    agent, play = load("solve").lesson_03()
-    assert (agent.__name__, play.__name__) == ("ClassicAgent", "play")
+def test_lessons_still_have_the_agents_that_are_compared(load):
+    solve = load("solve")
+
+    def leave(step, actor):
+        return False
+
+    assert solve.naive(0, leave)(torch.zeros(7, 4)).shape == (7, 2)
+    actor = solve.ours(0, leave, ("SAC", solve.SWING_UP), agents=2, most_steps=200)
+    means, log_stds = actor(10 * torch.randn(2, 50, 3)).chunk(2, -1)
+    assert actor.agents == 2 and means.shape == (2, 50, 1) and means.abs().max() <= 2
+    assert not log_stds.any()
+
+
+def test_torques_are_means_at_the_scale_of_the_environment(load):
+    means = torch.tensor([[-1.0], [0.25]])
+    assert load("solve").torques(means).tolist() == [[-2, 0], [0.5, 0]]
 
 
 def test_nothing_else_trains_while_a_panel_is_measured(load, monkeypatch):
@@ -126,8 +140,9 @@ def test_solve(missing, tmp_path):
     assert results["A2C, side by side"][0] == "0 of 2"
     assert results["A2C, alone"][0] == "0 of 1"
     assert results["PPO, side by side"][0] == "0 of 2" and "490.04" in output
-    pendulums = rows(output, "course/Pendulum-v1, 60000 steps")
-    assert pendulums["PPO"][0] == "2" and len(pendulums) == 1 + (not missing)
+    pendulums = rows(output, "course/Pendulum-v1, mean actions")
+    assert pendulums["PPO"][:2] == ["60000", "2"] and pendulums["SAC"][:2] == ["10000", "2"]
+    assert len(pendulums) == (2 if missing else 4)
     assert "cut off" in results["one-step agent of lesson 03"][0]
     assert ("pip install stable-baselines3" in output) == missing
     assert ("Stable-Baselines3 PPO" in results) != missing
@@ -150,6 +165,12 @@ def test_scale():
             shares = [int(share.rstrip("%")) for share in (environment, network, update, rest)]
             assert min(shares) > 0 and sum(shares) == pytest.approx(100, abs=2)
             assert float(times) > 1
+    worlds = rows(output, "2 environments, random actions")
+    assert len(worlds) == 5 and worlds.pop("course/Robots-v0")[1:] == ["-", "-"]
+    assert all(float(times) > 0 for *_, times in worlds.values())
+    actors = rows(output, "Actors")
+    assert list(actors) == ["in this process", *(f"{n} in their own" for n in (1, 2, 4))]
+    assert actors["in this process"][-1] == "1.00"
     assert re.match(
         "reached|missed", rows(output, "Bars")["CPU of eight side by side over one"][-1]
     )

@@ -98,8 +98,8 @@ def main():
     measure.print_bars(
         ("kernel after any lesson", afterwards, 600, " MB"),
         ("JupyterLab and the largest kernel, at its highest", together, 1000, " MB"),
-        ("notebooks under nbval (--suite)", nbval, 300, " s"),
-        ("all of pytest (--suite)", everything, 600, " s"),
+        ("notebooks under nbval (--suite)", nbval, 600, " s"),
+        ("all of pytest (--suite)", everything, 720, " s"),
     )
 
 

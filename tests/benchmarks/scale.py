@@ -1,4 +1,4 @@
-"""What does a step of A2C cost as agents and environments grow, and where does the time go?
+"""What does a step cost as agents, environments and actors grow, and where does the time go?
 
     python tests/benchmarks/scale.py [--quick]
 
@@ -9,27 +9,36 @@ actions and a2c_update (the timers' own cost, below a tenth of a millisecond an 
 rest, with the record of the steps, the noise and the snapshots). The floor is the same environment
 stepped by random actions and nothing else.
 
-Then whole runs of one agent and of eight side by side, in turn.
+Then whole runs of one agent and of eight side by side, in turn. The course's environments, as many
+as --most-envs at a time, stepped by random actions: in vectorised form, and one after another as
+Gymnasium's SyncVectorEnv steps its own. Last, steps a second of actors as lesson 14's, each in a
+process of its own, and of one in this process.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from unittest.mock import patch
 
+import gymnasium
 import measure
-import numpy as np
+import torch
 
-from helpers import rollout, training
+from helpers import engine, rollout, training
+from helpers.networks import Actor
 from helpers.training import CARTPOLE, a2c
 
 OPTIONS = [
     ("most-agents", 64, "sizes are 1, 2, 4 ... agents with 32 environments each"),
     ("most-envs", 256, "sizes are 1, 2, 4 ... environments of one agent"),
-    ("updates", 20, "updates for each size"),
+    ("updates", 20, "updates for each size; as many repetitions of what isn't trained"),
     ("runs", 5, "whole runs of one agent, and of eight"),
     ("steps", CARTPOLE["total_steps"], "environment steps of an agent in a whole run"),
 ]
 QUICK = {"most_agents": 8, "most_envs": 32, "updates": 5, "runs": 2}
 STEPS = CARTPOLE["rollout_steps"]
+WORLDS = "MountainCar-v0", "Acrobot-v1", "Pendulum-v1", "Sale-v0", "Robots-v0"  # course/...
+CALLS = 20  # of an actor, in a repetition
 
 
 def timed(function, seconds, name):
@@ -69,11 +78,11 @@ def cost(agents, envs, updates):
     return seconds, [*shares, 1 - sum(shares)]
 
 
-def floor(count, updates):
+def floor(envs, updates):
     """Seconds of as many environment steps as an update takes, with random actions."""
-    envs = rollout.make_envs("CartPole-v1", count)
     envs.reset(seed=0)
-    actions = np.random.default_rng(0).integers(2, size=(STEPS, count))
+    envs.action_space.seed(0)
+    actions = [envs.action_space.sample() for _ in range(STEPS)]
 
     def play():
         for action in actions:
@@ -85,7 +94,7 @@ def floor(count, updates):
 def row(agents, envs, updates):
     print(f"{agents} x {envs} ...", flush=True)
     seconds, shares = cost(agents, envs, updates)
-    lowest = floor(agents * envs, updates)
+    lowest = floor(rollout.make_envs("CartPole-v1", agents * envs), updates)
     scale = 1e6 / (agents * envs * STEPS)
     cpu, wall = ([scale * s[k] for s in seconds] for k in range(2))
     least = [scale * s.cpu for s in lowest]
@@ -105,6 +114,52 @@ def sizes(most):
 def whole_run(agents, steps):
     for _ in a2c("CartPole-v1", agents=agents, seed=0, **{**CARTPOLE, "total_steps": steps}):
         pass
+
+
+def world(name, count, repetitions):
+    """A row: CPU us of a step, vectorised and, where it has single ones, one after another."""
+    name, scale, costs = f"course/{name}", 1e6 / (count * STEPS), []
+    for mode in ["vector_entry_point", "sync"][: 1 + bool(gymnasium.spec(name).entry_point)]:
+        envs = gymnasium.make_vec(name, count, vectorization_mode=mode)
+        costs.append([scale * s.cpu for s in floor(envs, repetitions)])
+    times = [f"{measure.median(costs[-1]) / measure.median(costs[0]):.1f}"] * (len(costs) - 1)
+    return ([name, *map(measure.spread, costs), *times] + 2 * ["-"])[:4]
+
+
+def make(number, life):
+    """An actor: 64 steps of 8 CartPoles with the weights that it is given, as in lesson 14."""
+    generator, envs = torch.Generator().manual_seed(number), rollout.make_envs("CartPole-v1", 8)
+    actor = Actor(4, 2, hidden=(16,), agents=1, generator=generator)
+    rollouts = rollout.collect(envs, actor, steps=64, seed=number, generator=generator)
+
+    def act(weights):
+        actor.load_state_dict(weights)
+        return next(rollouts)
+
+    return act
+
+
+def rates(acts, repetitions):
+    """Steps a second of wall time, of actors that are called at the same time."""
+    weights = Actor(4, 2, hidden=(16,), agents=1).state_dict()
+    with ThreadPoolExecutor(len(acts)) as threads:
+        play = partial(threads.map, lambda act: [act(weights) for _ in range(CALLS)], acts)
+        seconds = measure.repeat(lambda: [*play()], repetitions)
+    return [len(acts) * CALLS * 64 * 8 / s.wall for s in seconds]
+
+
+def acting(repetitions):
+    """Rows: steps a second of one actor in this process, and of 1, 2, 4 in their own."""
+    found = {"in this process": rates([make(0, 0)], repetitions)}
+    for count in (1, 2, 4):
+        with engine.actors(make, count) as team:
+            acts = [lambda weights, one=one: one.call(weights).result() for one in team]
+            found[f"{count} in their own"] = rates(acts, repetitions)
+    middle = [*map(measure.median, found.values())]
+    times = [f"{each / middle[0]:.2f}" for each in middle]
+    return [
+        [name, measure.spread(each, 0), time] for (name, each), time in zip(found.items(), times)
+    ]
 
 
 def main():
@@ -131,6 +186,12 @@ def main():
         for name, runs in {"one agent": one, "eight side by side": eight}.items()
     ]
     measure.table("Whole runs", ["", "CPU s", "wall s"], rows)
+    even = options.most_envs + options.most_envs % 2  # two robots are a team
+    rows = [world(name, even, options.updates) for name in WORLDS]
+    head = ["CPU us of a step", "vectorised", "one after another", "times"]
+    measure.table(f"{even} environments, random actions", head, rows)
+    head = ["", "steps a second, wall", "times the first"]
+    measure.table("Actors", head, acting(options.updates))
     ratio = measure.median([s.cpu for s in eight]) / measure.median([s.cpu for s in one])
     measure.print_bars(("CPU of eight side by side over one", ratio, 2.5, " times"))
 

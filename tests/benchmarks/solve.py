@@ -5,9 +5,9 @@
 Six programs learn CartPole-v1 in one thread, one after another: A2C with training.CARTPOLE, eight
 agents side by side and one alone; PPO with training.PPO_CARTPOLE, eight side by side; the A2C and
 PPO of Stable-Baselines3 with the settings that RL Baselines3 Zoo has for this environment; the
-one-step agent of lesson 03, cut off after a while. Then the two PPOs learn Pendulum-v1, ours with
-training.PPO_PENDULUM, for as many steps. The seeds, from 5000 on, were not used for choosing
-settings.
+one-step agent of lesson 03, cut off after a while. Then PPO (training.PPO_PENDULUM) and the SAC of
+lesson 10 learn Pendulum-v1, and Stable-Baselines3's two for as many steps. The seeds, from 5000 on,
+were not used for choosing settings.
 
 Solved: the final agent plays 100 fresh episodes, actions sampled, with a mean return of at least
 475. First touch: the same, looked at each --check-every environment steps until it succeeds. On
@@ -21,6 +21,7 @@ import functools
 import math
 import re
 import statistics
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import gymnasium
@@ -39,12 +40,9 @@ except ImportError:
 
 GOAL = 475
 BALANCE, SWING_UP = "CartPole-v1", "course/Pendulum-v1"
-OURS = {
-    ("A2C", BALANCE): (a2c, CARTPOLE),
-    ("PPO", BALANCE): (ppo, PPO_CARTPOLE),
-    ("PPO", SWING_UP): (ppo, PPO_PENDULUM),
-}
-# In hyperparams/a2c.yml and ppo.yml of https://github.com/DLR-RM/rl-baselines3-zoo: (environments,
+OTHERS = "Stable-Baselines3"
+SWING_UP_STEPS = {"PPO": PPO_PENDULUM["total_steps"], "SAC": 10_000}  # of ours, and so of theirs
+# In hyperparams/{a2c,ppo,sac}.yml of https://github.com/DLR-RM/rl-baselines3-zoo: (environments,
 # steps, settings); all with MlpPolicy, what is not named as the library has it.
 LINEAR = {"learning_rate": lambda left: 0.001 * left, "clip_range": lambda left: 0.2 * left}
 PPO = {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.8}
@@ -52,11 +50,12 @@ SDE = {"use_sde": True, "sde_sample_freq": 4}
 ZOO = {
     ("A2C", BALANCE): (8, 500_000, {"ent_coef": 0.0}),
     ("PPO", BALANCE): (8, 100_000, {"ent_coef": 0.0, **PPO, **LINEAR}),
-    ("PPO", SWING_UP): (  # as many steps as ours, of the zoo's 100,000
+    ("PPO", SWING_UP): (  # the zoo has 100,000 steps
         4,
-        PPO_PENDULUM["total_steps"],
+        SWING_UP_STEPS["PPO"],
         {"n_steps": 1024, "gamma": 0.9, "learning_rate": 1e-3, **SDE},
     ),
+    ("SAC", SWING_UP): (1, SWING_UP_STEPS["SAC"], {"learning_rate": 1e-3}),  # the zoo has 20,000
 }
 # https://docs.cleanrl.dev/rl-algorithms/ppo/: the mean return of the last training episodes.
 CLEANRL = "CleanRL publishes 490.04 +- 6.12 for its PPO after 500,000 steps"
@@ -67,8 +66,8 @@ OPTIONS = [
     ("first-seed", 5000, "of the batches; the agents alone begin 100 later"),
     ("most-steps", 10**9, "environment steps after which an agent stops, if not before"),
     ("others", 6, "seeds of Stable-Baselines3's A2C and PPO"),
-    ("pendulums", 16, "PPO agents that learn Pendulum-v1, in all"),
-    ("other-pendulums", 3, "seeds of Stable-Baselines3's PPO there"),
+    ("pendulums", 16, "PPO and SAC agents that learn Pendulum-v1, of each"),
+    ("other-pendulums", 3, "seeds of Stable-Baselines3's PPO and SAC there"),
     ("naive", 2, "seeds of the one-step agent"),
     ("patience", math.inf, "CPU seconds after which another program's run is cut off"),
     ("naive-patience", 45.0, "the same for the one-step agent"),
@@ -118,6 +117,28 @@ class Watch:
         return evaluate(actor, self._env_id, **options).mean(1).tolist()
 
 
+def sac(env_id, agents, seed, total_steps):
+    """The SAC of lesson 10, which knows Pendulum-v1 alone: yields what ours reads of a Progress."""
+    train = lesson("10", r"import |class Replay\b|SAC = |def (act|q|sac)\b")["sac"]
+    often = {"steps": total_steps, "every": min(1000, total_steps)}
+    for steps, network, *_ in train(agents, seed, **often):
+        actor = Policy(lambda states, it=network: torques(it(states)[..., :1].tanh()), agents)
+        yield SimpleNamespace(steps=steps, actor=actor)
+
+
+def torques(means):
+    """What a Gaussian actor returns that plays these means, [..., 1] from -1 to 1, as torques."""
+    return torch.cat([2 * means, torch.zeros_like(means)], -1)
+
+
+OURS = {
+    ("A2C", BALANCE): (a2c, CARTPOLE),
+    ("PPO", BALANCE): (ppo, PPO_CARTPOLE),
+    ("PPO", SWING_UP): (ppo, PPO_PENDULUM),
+    ("SAC", SWING_UP): (sac, {"total_steps": SWING_UP_STEPS["SAC"]}),
+}
+
+
 def ours(seed, watch, task, agents, most_steps):
     train, settings = OURS[task]
     settings = settings | {"total_steps": min(settings["total_steps"], most_steps)}
@@ -134,6 +155,8 @@ def theirs(seed, watch, task, most_steps):
     model = make("MlpPolicy", envs, seed=seed, device="cpu", **settings)
 
     def outputs(states):
+        if algorithm == "SAC":
+            return torques(model.policy.actor(states, deterministic=True))
         chosen = model.policy.get_distribution(states).distribution
         if env_id == BALANCE:
             return chosen.logits
@@ -145,10 +168,10 @@ def theirs(seed, watch, task, most_steps):
 
 
 def naive(seed, watch):
-    ClassicAgent, play = lesson_03()
-    agent = ClassicAgent(4, 2, seed=seed)
+    defined = lesson("03", r"import matplotlib|class (Actor|Critic|ClassicAgent)\b|def play\b")
+    agent = defined["ClassicAgent"](4, 2, seed=seed)
     actor = Policy(lambda states: agent.actor(states).log())
-    for step in play(agent, gymnasium.make("CartPole-v1"), steps=10**9, seed=seed):
+    for step in defined["play"](agent, gymnasium.make("CartPole-v1"), steps=10**9, seed=seed):
         if not watch(step, actor):
             return actor
 
@@ -156,20 +179,20 @@ def naive(seed, watch):
 class Policy(Actor):
     """A function from states to an actor's outputs as an Actor, for evaluate to play."""
 
-    def __init__(self, outputs):
+    def __init__(self, outputs, agents=None):
         torch.nn.Module.__init__(self)  # the networks are the other program's
-        self.agents, self.forward = None, outputs
+        self.agents, self.forward = agents, outputs
 
 
 @functools.cache
-def lesson_03():
-    """ClassicAgent and play, by executing the cells of lesson 03 that define them."""
-    [path] = measure.LESSONS.glob("03_*.ipynb")
-    space = {"torch": torch, "nn": torch.nn}
+def lesson(number, beginnings):
+    """What those cells of a lesson define whose code begins so, a regular expression."""
+    [path] = measure.LESSONS.glob(f"{number}_*.ipynb")
+    space = {}
     for cell in nbformat.read(path, as_version=4).cells:
-        if re.match(r"class (Actor|Critic|ClassicAgent)\b|def play\b", cell.source):
+        if cell.cell_type == "code" and re.match(beginnings, cell.source):
             exec(cell.source, space)
-    return space["ClassicAgent"], space["play"]
+    return space
 
 
 def measured(name, train, seeds, every, agents=1, patience=math.inf, env_id=BALANCE):
@@ -237,7 +260,7 @@ def report(own, others):
     measure.table("Ratios of medians", ["its CPU s to first touch, over that of", *own], rows)
 
     a2c_touch, ppo_touch = (
-        flat(others.get(f"Stable-Baselines3 {name}", []), "touched") for name in ("A2C", "PPO")
+        flat(others.get(f"{OTHERS} {name}", []), "touched") for name in ("A2C", "PPO")
     )
     (side, alone, clipped), (many, one, third) = own.values(), map(costs, own.values())
     quick = [run.returns[0] >= GOAL and run.wall <= 2.5 for run in alone]
@@ -263,20 +286,23 @@ def solved(runs):
 
 
 def report_swing_up(runs):
-    """Print a table and bars of the pendulum. runs: {name: list of Run}, ours first."""
-    head = ["median (range)", "agents", "mean return", "return of an agent", "CPU s of an agent"]
-    rows = []
+    """Print a table and bars of the pendulum. runs: {name: list of Run}."""
+    head = ["median (range)", "steps, at most", "agents", "mean return"]
+    head += ["return of an agent", "CPU s of an agent"]
+    rows, bars = [], []
+    means = {name: statistics.mean(flat(each, "returns")) for name, each in runs.items()}
     for name, each in runs.items():
-        returns = flat(each, "returns")
-        numbers = [f"{statistics.mean(returns):.0f}", measure.spread(returns, 0)]
-        rows.append([name, len(returns), *numbers, measure.spread(costs(each))])
-    measure.table(f"{SWING_UP}, {PPO_PENDULUM['total_steps']} steps", head, rows)
-    if len(runs) == 2:
-        own, other = (statistics.mean(flat(each, "returns")) for each in runs.values())
-        measure.print_bars(
-            ("at least Stable-Baselines3's mean return", own, other, ""),
-            ("CPU of an agent over that of its", ratio(*map(costs, runs.values())), 0.2, ""),
-        )
+        returns, steps = flat(each, "returns"), SWING_UP_STEPS[name.split()[-1]]
+        numbers = f"{means[name]:.0f}", measure.spread(returns, 0), measure.spread(costs(each))
+        rows.append([name, steps, len(returns), *numbers])
+        other = f"{OTHERS} {name}"
+        if other in runs:
+            cost = ratio(costs(each), costs(runs[other]))
+            bars.append((f"at least the mean return of {other}", means[name], means[other], ""))
+            bars.append((f"CPU of a {name} agent, over that of its", cost, 0.2, ""))
+    measure.table(f"{SWING_UP}, mean actions", head, rows)
+    if bars:
+        measure.print_bars(*bars)
 
 
 def balance(options):
@@ -296,7 +322,7 @@ def balance(options):
         own[name] = measured(name, train, seeds, every, count)
     seeds = range(first, first + options.others)
     for algorithm in ("A2C", "PPO") if stable_baselines3 else ():
-        name = f"Stable-Baselines3 {algorithm}"
+        name = f"{OTHERS} {algorithm}"
         train = functools.partial(theirs, task=(algorithm, BALANCE), most_steps=most)
         others[name] = measured(name, train, seeds, every, patience=options.patience)
     name, seeds = "one-step agent of lesson 03", range(first, first + options.naive)
@@ -306,16 +332,17 @@ def balance(options):
 
 
 def swing_up(options):
-    """Measure both PPOs on the pendulum: {name: list of Run}."""
-    task, first, agents = ("PPO", SWING_UP), options.first_seed, options.side_by_side
-    settings = {"task": task, "most_steps": options.most_steps}
-    train = functools.partial(ours, agents=agents, **settings)
-    seeds = range(first, first + math.ceil(options.pendulums / agents))
-    runs = {"PPO": measured("PPO", train, seeds, math.inf, agents, env_id=SWING_UP)}
-    name, seeds = "Stable-Baselines3 PPO", range(first, first + options.other_pendulums)
-    train = functools.partial(theirs, **settings)
-    if stable_baselines3:
-        runs[name] = measured(name, train, seeds, math.inf, env_id=SWING_UP)
+    """Measure ours and theirs on the pendulum: {name: list of Run}."""
+    first, agents, runs = options.first_seed, options.side_by_side, {}
+    batches = range(first, first + math.ceil(options.pendulums / agents))
+    singles = range(first, first + options.other_pendulums)
+    for algorithm in SWING_UP_STEPS:
+        settings = {"task": (algorithm, SWING_UP), "most_steps": options.most_steps}
+        train = functools.partial(ours, agents=agents, **settings)
+        runs[algorithm] = measured(algorithm, train, batches, math.inf, agents, env_id=SWING_UP)
+        if stable_baselines3:
+            name, train = f"{OTHERS} {algorithm}", functools.partial(theirs, **settings)
+            runs[name] = measured(name, train, singles, math.inf, env_id=SWING_UP)
     return runs
 
 
