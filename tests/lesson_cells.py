@@ -29,17 +29,20 @@ def each_seed(name, seeds):
 
 
 def each_end(**controls):
-    """Parametrise a test by `settings`, a dictionary of ends (low, high): all low, all high, and all
-    but one high, so that of any two controls all four pairs occur."""
+    """Parametrise a test by `settings`, a dictionary of ends (low, high): all low, all high, and, under
+    the marker hardening, all but one high, so that of any two controls all four pairs occur."""
     lows, highs = ({name: ends[k] for name, ends in controls.items()} for k in (0, 1))
-    settings = [lows, highs, *(highs | {name: lows[name]} for name in controls)]
-    return pytest.mark.parametrize("settings", settings, ids=lambda one: f"{[*one.values()]}")
+    others = [highs | {name: lows[name]} for name in controls]
+    others = [pytest.param(one, marks=pytest.mark.hardening) for one in others]
+    return pytest.mark.parametrize(
+        "settings", [lows, highs, *others], ids=lambda s: f"{[*s.values()]}"
+    )
 
 
 def sampled(lessons, shift):
     """The lessons that a long test takes, of a list: all; or each fifth, another with each number,
     where COURSE_SAMPLE is one (in .ci/run, whose time is limited, the number of commits). The five
-    tests that do so have shifts from 0 to 4: each lesson goes through one of them."""
+    longest tests have shifts from 0 to 4: each lesson goes through one of them."""
     turn = os.environ.get("COURSE_SAMPLE")
     if not turn:
         return lessons

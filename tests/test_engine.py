@@ -226,6 +226,10 @@ def in_the_midst(actor, part):
     return future
 
 
+OTHER_PARTS = [pytest.param(part, marks=pytest.mark.hardening) for part in (0.2, 0.6, 0.8)]
+each_part = pytest.mark.parametrize("part", [0.4, *OTHER_PARTS])
+
+
 def ends(run):
     """Whether run(), in a thread, comes to its end."""
     ended = threading.Event()
@@ -233,7 +237,7 @@ def ends(run):
     return ended.wait(PATIENCE)
 
 
-@pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.8])
+@each_part
 def test_an_actor_that_is_writing_its_answer_ends_as_well(part):
     """Half an answer of 30 MB: its reader would wait for the other half."""
 
@@ -245,7 +249,7 @@ def test_an_actor_that_is_writing_its_answer_ends_as_well(part):
 
 
 @posix_only
-@pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.8])
+@each_part
 def test_an_actor_killed_while_it_writes_its_answer_is_lost_and_comes_back(part):
     told = []
 

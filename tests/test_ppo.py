@@ -231,6 +231,7 @@ def test_it_learns_cartpole():
     assert (returns >= 475).sum() >= 7
 
 
+@pytest.mark.hardening
 def test_it_learns_to_swing_up():
     """A random policy earns about -1200, one that hangs still about -1500."""
     *_, last = ppo("course/Pendulum-v1", agents=2, seed=0, **PPO_PENDULUM)
