@@ -232,6 +232,10 @@ def test_actor_and_critic_chase_each_other_on_eight_other_agents(training, seed)
     critic, truth = low.critic.mean(0), low.exact.mean(0)
     assert critic[0] > truth[0] + 0.5 and critic[0] > max(critic[19], critic[23]) + 0.3
     assert max(critic[19], critic[23]) < min(truth[19], truth[23])
+    lost, end = int(low.exact[:, 0].argmin()), reports[-1]
+    assert len(low.policy[lost, :24].argmax(1).unique()) == 1  # goes one way only
+    assert low.critic[lost, 0] > low.exact[lost, 0] + 0.5
+    assert end.critic[lost, 0] == pytest.approx(end.exact[lost, 0], abs=0.15)
 
 
 @pytest.mark.hardening
