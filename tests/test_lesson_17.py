@@ -170,14 +170,14 @@ def test_what_another_gain_costs_more_is_what_the_critic_holds_against_it():
 
 
 def test_policy_iteration_stays_stable_and_arrives():
-    rng = np.random.default_rng(2)
-    for _ in range(30):
+    rng, (optimum, *_) = np.random.default_rng(2), best()
+    for _ in range(10):
         K, errors = draw_gain(rng), []
         for _ in range(40):
             P = cost(K)
             K = np.linalg.solve(R + B.T @ P @ B, B.T @ P @ A)
             assert radius(A - B @ K) < 1
-            errors.append(abs(K - best()[0]).max())
+            errors.append(abs(K - optimum).max())
         assert errors[-1] < 1e-9
         near = [k for k, error in enumerate(errors[:-1]) if 1e-5 < error < 1e-2]
         assert all(errors[k + 1] < 20 * errors[k] ** 2 for k in near)

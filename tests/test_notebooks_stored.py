@@ -9,6 +9,7 @@ import pytest
 from execute_notebooks import LESSONS, METADATA, is_normal, normalise, problems, warnings
 from lesson_cells import EXAMPLE, PATHS, each_lesson, read
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
 ROOT = LESSONS.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *EXAMPLE.parent.glob("*.md")]
@@ -87,6 +88,18 @@ def test_its_text_is_a_tree_of_headings_with_links_that_lead_somewhere_and_alt_t
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_links_of_the_documents_lead_somewhere(path):
     assert missing_links(CODE.sub("", path.read_text(encoding="utf-8")), path.parent) == []
+
+
+def test_readme_has_small_pictures_with_alt_text_and_a_film_that_plays_once():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    described = re.findall(r'<img src="(\S+)" width="\d+" alt="[^"]{50,}">', readme)
+    assert len(described) == len(re.findall(r"<img|!\[", readme)) == 2
+    named = {*described, *re.findall(r'srcset="(\S+)"', readme)}
+    pictures = [path for path in (ROOT / ".github").iterdir() if path.is_file()]
+    assert {f".github/{path.name}" for path in pictures} == named
+    assert sum(path.stat().st_size for path in pictures) <= 1e6
+    with Image.open(ROOT / described[0]) as film:
+        assert film.is_animated and "loop" not in film.info
 
 
 def test_readme_maps_the_lessons_that_exist():

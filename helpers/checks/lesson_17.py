@@ -38,7 +38,7 @@ def _loop(rng, radius, *, mild=False):
 
 
 def _summed(M, S, doublings=30):
-    """S + M' S M + M'^2 S M^2 + ..., twice as many terms in each turn."""
+    """S + M^T S M + (M^T)^2 S M^2 + ..., twice as many terms in each turn."""
     for _ in range(doublings):
         S, M = S + M.mT @ S @ M, M @ M
     return S
@@ -46,9 +46,9 @@ def _summed(M, S, doublings=30):
 
 CART = [[1.0, 0.5], [0.0, 1.0]], [[0.0], [0.5]], [[1.0, 0.0], [0.0, 2.0]], [[1.0]]
 BRAKED = [[0.6, 0.3], [0.0, 0.6]], *CART[1:]
-PUSH = "The push costs too: u = -K x, so u' R u is x' (K' R K) x."
+PUSH = "The push costs too: u = -K x, so u^T R u is x^T (K^T R K) x."
 LOOP = "The closed loop is A - B K, since u is -K x."
-TRANSPOSED = "P stands between the transpose and the matrix: M' P M, or A' P M."
+TRANSPOSED = "P stands between the transpose and the matrix: M^T P M, or A^T P M."
 
 _cost = Formula(
     "A B Q R K gamma",
@@ -81,7 +81,7 @@ gain_cost = Check(
         _cost.but(gamma=lambda c: 1.0),
         NO_GAMMA,
         _cost.but(answer=lambda c: c.gamma * _summed(c.damped, c.step)),
-        "gamma is for the next state alone: Q + K' R K is paid now.",
+        "gamma is for the next state alone: Q + K^T R K is paid now.",
         _cost.then(damped=lambda M: M.mT),
         TRANSPOSED,
         [_cost.but(answer=lambda c, k=k: _summed(c.damped, c.step, k)) for k in (0, 1)],
@@ -101,7 +101,7 @@ _riccati = Formula(
 
 
 def _long(c, push=1):
-    """Q + K' R K + gamma (A - B K)' P (A - B K)."""
+    """Q + K^T R K + gamma (A - B K)^T P (A - B K)."""
     M = c.A - c.B @ c.K
     return c.Q + push * c.K.mT @ c.R @ c.K + c.gamma * M.mT @ c.P @ M
 
@@ -150,9 +150,9 @@ riccati_step = Check(
         _riccati.but(curve=lambda c: c.inner),
         "R is missing in the gain: pushing costs, which makes one push less.",
         _riccati.but(curve=lambda c: c.R),
-        "The gain divides by R + gamma B' P B: where the push leads counts as well.",
+        "The gain divides by R + gamma B^T P B: where the push leads counts as well.",
         _riccati.but(K=lambda c: (1 / c.curve) @ c.slope),
-        "The gain needs the inverse matrix: torch.linalg.solve(R + gamma B' P B, gamma B' P A).",
+        "The gain needs the inverse matrix: torch.linalg.solve(R + gamma B^T P B, gamma B^T P A).",
         _riccati.but(answer=lambda c: _long(c, push=0)),
         PUSH,
         _riccati.but(answer=lambda c: c.Q + c.gamma * c.A @ c.P @ (c.A - c.B @ c.K)),
