@@ -32,6 +32,18 @@ def half_by_task(scores):
     return stats.trim_mean(scores, 0.25, axis=0).mean()
 
 
+def half_sorted_columns(scores):
+    ordered = np.sort(scores, axis=0).flatten()
+    cut = len(ordered) // 4
+    return ordered[cut : len(ordered) - cut].mean()
+
+
+def half_sorted_rows(scores):
+    ordered = np.sort(scores).reshape(-1)
+    cut = ordered.size // 4
+    return np.mean(ordered[cut : ordered.size - cut])
+
+
 def half_inside(scores):
     """Scores between the quartiles: on ties and small numbers another set."""
     low, high = np.percentile(scores, [25, 75])
@@ -80,6 +92,11 @@ def improved_ties_lost(x, y):
     return np.mean([(a > b).mean() for a in x for b in y])
 
 
+def improved_added_up(x, y):
+    won = sum((a > y).sum() + 0.5 * (a == y).sum() for a in x)
+    return won / (len(x) * len(y))
+
+
 def improved_by_partner(x, y):
     n = min(len(x), len(y))
     return ((x[:n] > y[:n]) + 0.5 * (x[:n] == y[:n])).mean()
@@ -124,6 +141,10 @@ def redrawn_rows(scores, draws):
     return np.array([half_scipy(scores[each]) for each in rows])
 
 
+def redrawn_broadcast(scores, draws):
+    return np.array([half_scipy(scores[(each * len(scores)).astype(int)]) for each in draws])
+
+
 def redrawn_means(scores, draws):
     rows = (draws * len(scores)).astype(int)
     return np.take_along_axis(scores[None], rows, axis=1).mean((1, 2))
@@ -142,6 +163,8 @@ RIGHT = {
 WRONG = {
     "middle_half": [
         (half_by_task, "each task by itself"),
+        (half_sorted_columns, "along one axis only"),
+        (half_sorted_rows, "along one axis only"),
         (half_inside, "expected"),
         (half_negative, "For scores"),
         (half_in_place, "changes its input"),
@@ -149,6 +172,7 @@ WRONG = {
     "improvement": [
         (improved_ties_lost, "Ties count as if Y had won"),
         (improved_by_partner, "runs have no partners"),
+        (improved_added_up, "You add the tasks up"),
         (improved_of_sums, "You average over the tasks first"),
         (improved_no_pairs, "For x"),
     ],
@@ -156,6 +180,7 @@ WRONG = {
         (redrawn_pooled, "The bug is still there"),
         (redrawn_rows, "You take whole rows"),
         (redrawn_means, "the mean of each redraw"),
+        (redrawn_broadcast, "takes each row with all its tasks"),
         (redrawn_swapped, ""),
     ],
 }

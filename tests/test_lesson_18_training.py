@@ -1,15 +1,15 @@
 """Lesson 18: its cells at the ends of their sliders, and its claims with seeds it does not show."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
 from lesson_cells import Lesson, each_end, each_seed
 
-from helpers.training import PPO_CARTPOLE, evaluate, ppo
+from helpers.training import evaluate
 
 LESSON = Lesson(18)
-SEEDS = [11, 12, 13]  # the lesson shows others
+SEEDS = [21, 22, 23]  # the lesson shows others, and its settings were chosen by others again
 TASKS = "imports", "tasks", "suite-train", "at-random"
 
 
@@ -59,7 +59,11 @@ def test_the_duel_at_every_end_of_its_sliders(settings):
 
 @pytest.mark.hardening
 @each_end(
-    task=("MountainCar", "Pendulum"), algorithm=("A2C", "PPO"), gamma=(0.0, 1.0), lr=(1e-3, 1.0)
+    task=("MountainCar", "Pendulum"),
+    algorithm=("A2C", "PPO"),
+    gamma=(0.0, 1.0),
+    lr=(1e-3, 1.0),
+    bonus=(0.0, 0.1),
 )
 def test_the_panel_at_every_end_of_its_sliders(settings):
     *_, last = panel()["train"](**settings, seed=0)
@@ -75,10 +79,10 @@ def test_what_few_runs_of_each_say(seed):
     assert names["POOL"][0].mean() > names["POOL"][1].mean()
     assert LESSON.came_out("guess-worse", "often", **names) == ["5 to 35 %"]
     names = LESSON.run("guess-worse", "often", **names)
-    assert 0.1 < names["worse"][0] < 0.33 and names["worse"][-1] < 0.03
+    assert 1 / 13 < names["worse"][0] < 0.33 and names["worse"][-1] < 0.03
     names = LESSON.run("guess-three", "effect", "three", "power", "winners-curse", **names)
     assert names["powers"][0] == 0 and names["powers"] == sorted(names["powers"])
-    assert 0.3 < names["powers"][3] < 0.8  # 16 of each: about every other time
+    assert 0.3 < names["powers"][3] < 0.95  # 16 of each: not always
     assert names["seen"] > 1.5 * (names["better"].mean() - names["other"].mean())
     at_rule = names["power"](round(16 / names["d"] ** 2))
     assert at_rule == pytest.approx(0.8, abs=0.12)
@@ -94,10 +98,9 @@ def test_ppo_is_ahead_by_each_measure_at_equal_steps(seed):
     names = suite(seed)
     for which in ("mean", "median", "IQM"):
         assert names["INTERVALS"]["PPO", which][0] > names["INTERVALS"]["A2C", which][1]
-    gap = "optimality gap"
-    assert names["INTERVALS"]["PPO", gap][1] < names["INTERVALS"]["A2C", gap][0]
     wins = dict(zip(names["TASKS"], names["share"]))
-    assert wins.pop("MountainCar") == 0.5 and min(wins.values()) > 0.8
+    assert wins["MountainCar"] == 0.5 and wins["CartPole"] > 0.75
+    assert min(wins["Pendulum"], wins["gridworld"]) > 0.9
     for returns in names["RETURNS"].values():
         assert (returns[:, 2] == -200).all()
     ppo_scores = np.sort(names["SCORES"]["PPO"], axis=None)
@@ -106,7 +109,16 @@ def test_ppo_is_ahead_by_each_measure_at_equal_steps(seed):
     names = LESSON.run("bug-run", **names)
     for name, scores in names["SCORES"].items():
         pooled = np.ptp(np.quantile(names["pooled_iqms"](scores, draws), [0.025, 0.975]))
-        assert pooled > 2.5 * np.ptp(names["INTERVALS"][name, "IQM"])
+        assert pooled > 2 * np.ptp(names["INTERVALS"][name, "IQM"])
+
+
+@each_seed("seed", SEEDS)
+def test_the_verdict_on_acrobot_turns_with_the_rivals_rollouts(seed):
+    names = suite(seed) | {"returns_of": partial(suite(seed)["returns_of"], seed=seed)}
+    assert LESSON.came_out("guess-rollout", "rollout", **names) == ["A2C wins most of the pairs"]
+    won = LESSON.run("guess-rollout", "rollout", **names)["won"]
+    assert won[64, 64] > 0.9 and won[64, 16] > 0.9  # nearly all
+    assert won[16, 64] < 0.5 and 0.4 < won[16, 16] < 0.85
 
 
 @each_seed("seed", SEEDS)
@@ -119,18 +131,16 @@ def test_only_units_and_bonus_together_bring_the_car_to_the_flag(seed):
 
 @each_seed("seed", SEEDS)
 def test_other_poles(seed):
-    names = reseeded("poles", "seed=0", f"seed={seed}", LESSON.run("imports"))
+    names = reseeded("poles", '"seed": 0', f'"seed": {seed}', LESSON.run("imports"))
     solved, means = {}, {}
     for length in (0.1, 0.25, 0.5, 1.0, 2.0):
         options = {"env_options": {"length": length}, "episodes": 20, "seed": 1}
         held = evaluate(names["last"].actor, "lesson18/Pole-v0", **options).mean(1)
         solved[length], means[length] = int((held >= 475).sum()), held.mean().item()
     assert solved[0.5] >= 14 and solved[0.25] >= 13 and 3 <= solved[1.0] <= 13
-    assert solved[0.1] == solved[2.0] == 0 and means[2.0] < 60
-    own = {**PPO_CARTPOLE, "env_options": {"length": 2.0}}
-    *_, learned = ppo("lesson18/Pole-v0", agents=16, seed=seed, **own)
-    held = evaluate(learned.actor, "lesson18/Pole-v0", **options).mean(1)
-    assert held.mean() > 3 * means[2.0] and (held >= 475).sum() == 0
+    assert solved[0.1] == solved[2.0] == 0
+    held = names["held"]  # of those that learned on 4 metres
+    assert held.mean() > 2 * means[2.0] and (held >= 475).sum() == 0
 
 
 def scored(task, algorithm, seed, **changes):
@@ -150,10 +160,12 @@ def test_what_was_seen_in_the_panel(seed):
     assert short.max() > 0.7 and short.min() < 0
     wide, even = (scored("Pendulum", "PPO", seed, gamma=gamma)[0] for gamma in (0.99, 0.9))
     assert even.min() > 0.7 and wide.min() < 0.5 and wide.std() > 2 * even.std()
-    for gamma, lr in ((0.99, 0.02), (1.0, 0.02), (0.99, 0.1)):
-        scores, entropy = scored("MountainCar", "PPO", seed, gamma=gamma, lr=lr)
-        assert (scores == 0).all() and entropy.mean() < 0.95
+    for changes in ({}, {"lr": 0.1}, {"gamma": 1.0}, {"entropy_coef": 0.1}):
+        scores, entropy = scored("MountainCar", "PPO", seed, **{"gamma": 0.99, **changes})
+        assert (scores == 0).all()
+        if changes.keys() <= {"lr"}:
+            assert entropy.mean() < 0.1
     slow, fast = (scored("Acrobot", "A2C", seed, lr=lr)[0] for lr in (0.02, 0.1))
-    assert (fast > 0.5).sum() >= 13 and fast.mean() > slow.mean()
+    assert slow.min() > 0.8 and (fast > 0.5).sum() > 8  # all; most
     stuck, entropy = scored("Acrobot", "A2C", seed, lr=0.3)
     assert (stuck < 0.01).sum() > 8 and entropy.mean() < 0.1

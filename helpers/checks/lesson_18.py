@@ -32,6 +32,14 @@ _middle = Formula(
 )
 
 
+def _sorted_in_columns(c):
+    return np.sort(c.scores, axis=0).ravel()
+
+
+def _sorted_in_rows(c):
+    return np.sort(c.scores, axis=1).ravel()
+
+
 def _answering(*lines):
     return [_middle.but(answer=line) for line in lines]
 
@@ -50,6 +58,8 @@ middle_half = Check(
     mistakes=pairs(
         _middle.but(ordered=lambda c: c.scores.ravel()),
         "You cut without sorting: sort the scores first.",
+        [_middle.but(ordered=line) for line in (_sorted_in_columns, _sorted_in_rows)],
+        "You sort along one axis only: sort all scores as one list.",
         _answering(lambda c: _cut_mean(c.scores, axis=0).mean()),
         f"You cut each task by itself: {TOGETHER}.",
         _answering(lambda c: _cut_mean(c.scores.mean(0)), lambda c: _cut_mean(c.scores.mean(1))),
@@ -144,6 +154,8 @@ improvement = Check(
         "That is one number for each task: take their mean.",
         _improvement.but(answer=lambda c: c.each.sum()),
         "You count the pairs: divide by their number.",
+        _improvement.but(answer=lambda c: c.each.sum() / (len(c.x) * len(c.y))),
+        "You add the tasks up: take their mean.",
         _improvement.but(
             answer=lambda c: (c.left > c.right).sum() / max((c.left != c.right).sum(), 1)
         ),
@@ -205,6 +217,8 @@ repaired_iqms = Check(
         "You take whole rows, one draw for all tasks: draw for each task on its own.",
         _redrawing(lambda c: c.scores[c.rows[..., 0], np.arange(c.scores.shape[1])[:, None]]),
         "Runs and tasks have changed places: the draws are [N, runs, tasks].",
+        _redrawing(lambda c: c.scores[c.rows]),
+        "scores[rows] takes each row with all its tasks: of a row take the task that was drawn for.",
         _redrawing(lambda c: np.stack([c.scores] * len(c.draws))),
         "You never draw: each redraw gives the same scores, in another order.",
         _redraw.but(rows=lambda c: np.rint(c.draws * (len(c.scores) - 1)).astype(int)),
