@@ -7,7 +7,7 @@ import pytest
 import torch
 from lesson_cells import Lesson, each_end, each_seed
 
-from helpers import live
+from helpers import live, losses
 from helpers.errors import SlipError
 from helpers.stats import permutation_test
 
@@ -201,6 +201,33 @@ def test_eight_models_are_steered(shop, seed):
     )
 
 
+def test_one_pass_is_the_plain_policy_gradient(shop):
+    """At its start all ratios are 1: the clipped loss has the slope of -A log pi."""
+    base = shop["copies"](shop["reference"], 2)
+    words = shop["comparisons"](20, 2, 1)[0]
+    advantages = shop["annotator"](words) - 0.7
+    advantages, now = advantages.expand(7, -1, -1), shop["log_probs"](base, words)
+    every = torch.ones_like(now, dtype=bool)
+    clipped = losses.clipped_loss(now, now.detach(), advantages, every, clip=0.2).sum()
+    plain = -(advantages * now).mean((0, 2)).sum()
+    slopes = [
+        torch.autograd.grad(x, base.parameters(), retain_graph=True) for x in (clipped, plain)
+    ]
+    for one, other in zip(*slopes):
+        assert one.abs().max() > 1e-3 and torch.allclose(one, other, atol=1e-6)
+
+
+@each_seed("seed", SEEDS)
+def test_four_clipped_passes_get_more_from_each_batch_than_one(shop, seed):
+    names = LESSON.run("passes", **shop)
+    score = shop["fit_reward"](*shop["comparisons"](400, 16, seed), seed)
+    ways = [names["followed"](score, seed=seed, **way) for way in names["WAYS"].values()]
+    one, four, twice = (way[:, 5] for way in ways)
+    assert permutation_test(one[1], four[1]) < 0.05 and mean(four[1] - one[1]) > 0.3
+    assert mean(ways[1][1, -1] - ways[0][1, -1]) < mean(four[1] - one[1])  # the lead shrinks
+    assert permutation_test(four[1], twice[1]) > 0.05 and mean(twice[0] - four[0]) > 0.2
+
+
 @each_seed("seed", SEEDS)
 def test_the_annotators_score_follows_only_where_enough_was_compared(shop, seed):
     overshoot, agreement = function(shop, "overshoot", "overshoot"), shop["agreement"]
@@ -345,6 +372,7 @@ def test_what_comes_out_of_a_prediction(ask, cells, right):
 @pytest.mark.parametrize(
     ("ask", "cells", "right"),
     [
+        ("guess-passes", ["passes", "passes-run", "passes-verdict"], ["those of four passes"]),
         ("guess-scores", ["overshoot", "overshoot-words"], ["climbs first, then falls"]),
         ("guess-chosen", ["dpo-run", "dpo-figure", "dpo-came-out"], ["it falls"]),
         ("guess-slips", ["noise", "noise-verdict"], ["RLHF's"]),
