@@ -268,6 +268,7 @@ def test_an_actor_killed_while_it_writes_its_answer_is_lost_and_comes_back(part)
     assert ends(run) and told == [10]
 
 
+@pytest.mark.hardening
 def test_an_actor_may_grow():
     """By 400 MB: loky would end the process, and start another in its place, without the actor."""
 
@@ -344,6 +345,7 @@ def test_without_ray_the_command_is_told(monkeypatch):
             pass
 
 
+@pytest.mark.hardening
 def test_more_actors_than_cores_take_turns_and_are_told(monkeypatch):
     monkeypatch.setattr(engine.joblib, "cpu_count", lambda: 1)
     with pytest.warns(UserWarning, match="2 processes have to take turns on 1 core"):

@@ -49,6 +49,7 @@ def small():
     return nudge.outputs_under(0, new_notebook(cells=[new_markdown_cell("# L"), *cells]), LESSONS)
 
 
+@pytest.mark.hardening
 def test_a_nudge_changes_what_depends_on_networks_and_nothing_else(small):
     before = dict(os.environ)
     nudged, again = (nudge.outputs_under(1, small, LESSONS) for _ in range(2))

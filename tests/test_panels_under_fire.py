@@ -276,6 +276,7 @@ def test_an_interrupt_ends_the_cell_and_nothing_else(fire):
     assert fire.silent()
 
 
+@pytest.mark.hardening
 def test_cells_run_again_and_many_runs_leave_nothing_behind(fire):
     runs = fire.events // 10
     fire.kernel.ask(f"run_often({runs // 5}, 0)")
