@@ -19,11 +19,8 @@ from playwright.sync_api import sync_playwright
 from test_browser import CHROMIUM, OPTIONS, Panel, command, filmed
 
 FILM = NOTEBOOKS.parent / ".github" / "drag.gif"
-LESSON, SLOW, PART = (
-    Lesson(0),
-    "0.005",
-    14 / 80,
-)  # the first rate; the part of the slider from there
+LESSON = Lesson(0)
+SLOW, PART = "0.005", 14 / 80  # the first rate; how far the slider is dragged, of its length
 SCALE, COLOURS = 1.5, 64  # a sharp picture on a dense screen, and a small file
 WINDOW = ["--window-size=1015,830", f"--force-device-scale-factor={SCALE}"]
 POINTER = """() => {

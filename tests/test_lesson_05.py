@@ -240,7 +240,7 @@ def test_stuck_without_a_bonus_and_out_with_one():
         assert climbed(lr=lr, steps=steps, habit=0.0)[-1] > 0.73
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 def test_it_is_a_matter_of_the_habit():
     assert climbed(habit=0.5)[300] < 0.286 and climbed(habit=0.5)[500] > 0.72
     longer = climbed(habit=0.55, steps=4000)

@@ -225,7 +225,7 @@ def test_rosier_than_a_question_costs_and_it_never_stops(agents):
     assert np.ptp(at_the_border) < 1e-9
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 def test_what_the_critics_panel_shows(agents):
     lost = []
     for where in ("where it is not", "where it is sure", "everywhere"):

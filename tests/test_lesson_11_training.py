@@ -276,7 +276,7 @@ def test_the_panels_folded_answers(shop, seed):
     assert fast_free[1] > 20 and fast_free[0] < free[0]
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 def test_a_discounted_score_reaches_the_last_words_alone(shop):
     base = shop["copies"](shop["reference"], 16)
     score = shop["fit_reward"](*shop["comparisons"](200, 16, 11), 11)

@@ -57,7 +57,7 @@ def mean_return(seed, method, log, **settings):
 # --- the tables ------------------------------------------------------------------------------------
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 @pytest.mark.parametrize(("missing", "least"), [(1, 35), (8, 54)])
 def test_beginning_at_one_a_missing_pair_is_mostly_the_end(table, missing, least):
     """Of 60 choices of the missing pairs; beginning at 0, nearly all policies are right."""
@@ -76,7 +76,7 @@ def test_the_belief_at_every_end_of_its_sliders(table, settings):
     assert all(part.isfinite().all() for part in table["believe"](**settings).value)
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 @pytest.mark.parametrize("seed", range(6))
 def test_small_prices_cure_and_large_ones_promise_more_than_there_is(table, seed):
     mdp, counts = table["mdp"], table["walk"](table["log_without"](8), seed=seed)

@@ -48,7 +48,7 @@ def test_the_slopes_are_those_of_the_joint_value():
     assert np.allclose(found[0], x.grad) and np.allclose(found[1], y.grad)
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_quarter_of_the_starts_climb_to_11(seed):
     """Decided early: whoever is to get there is there after 100 steps, and the others can't."""
@@ -60,7 +60,7 @@ def test_a_quarter_of_the_starts_climb_to_11(seed):
     assert (early == (at_best > 0.5)).mean() > 0.999
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 def test_the_rate_counts_for_a_little():
     """In small steps a little more get to 11, in large ones fewer."""
     small = learned(CLIMBING, rate=0.02, steps=800)[:, 0, 0] > 0.5
@@ -91,7 +91,7 @@ def test_from_nearly_even_policies_nobody_climbs():
     assert learned(CLIMBING, spread=0.1)[:, 0, 0].max() < 0.01
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 @pytest.mark.parametrize(("k", "share"), [(0, 0.98), (-10, 0.87), (-50, 0.51), (-100, 0.37)])
 def test_the_penalty_keeps_them_from_the_best(k, share):
     pairs = learned(penalty(k))

@@ -171,7 +171,7 @@ def test_the_compound_expects_the_juice_twice_and_a_reset_does_not():
     assert episode(w, reset, paid(10))[0][10:] == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.evidence
+@pytest.mark.hardening
 @pytest.mark.parametrize("reset", [False, True])
 def test_the_error_at_a_juice_that_varies(cells, reset):
     """By the values at which the mean error is 0: of the ninth that falls on a moment, or of the

@@ -18,9 +18,9 @@ def _draw_scores(rng, *, runs=None, tasks=None):
     return np.round(rng.random(shape) + np.arange(shape[1]) / 3, 1)
 
 
-def _cut_mean(x, share=1 / 4, axis=None):
-    x = np.sort(x, axis=axis)
-    cut = int(x.shape[0] * share)
+def _cut_mean(x):
+    """The mean of the middle half, along the first axis."""
+    x, cut = np.sort(x, axis=0), len(x) // 4
     return x[cut : len(x) - cut].mean(0)
 
 
@@ -60,7 +60,7 @@ middle_half = Check(
         "You cut without sorting: sort the scores first.",
         [_middle.but(ordered=line) for line in (_sorted_in_columns, _sorted_in_rows)],
         "You sort along one axis only: sort all scores as one list.",
-        _answering(lambda c: _cut_mean(c.scores, axis=0).mean()),
+        _answering(lambda c: _cut_mean(c.scores).mean()),
         f"You cut each task by itself: {TOGETHER}.",
         _answering(lambda c: _cut_mean(c.scores.mean(0)), lambda c: _cut_mean(c.scores.mean(1))),
         f"You take means of tasks or runs first: {TOGETHER}.",
@@ -227,7 +227,7 @@ repaired_iqms = Check(
         "The last run is never drawn: multiply u by the number of runs.",
         _redraw.but(answer=lambda c: c.redrawn.mean((1, 2))),
         "That is the mean of each redraw: take the interquartile mean.",
-        _redraw.but(answer=lambda c: np.array([_cut_mean(x, axis=0).mean() for x in c.redrawn])),
+        _redraw.but(answer=lambda c: np.array([_cut_mean(x).mean() for x in c.redrawn])),
         "You cut each task by itself: an IQM takes the scores of all tasks together.",
         _redraw.but(answer=lambda c: np.array([_middle(x) for x in c.redrawn]).mean()),
         "That is the mean over the redraws: one IQM for each is wanted, [N].",

@@ -19,15 +19,14 @@ their batch equally; its wall seconds are given whole.
 
 import functools
 import math
-import re
 import statistics
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import gymnasium
 import measure
-import nbformat
 import torch
+from lesson_cells import Lesson
 
 from helpers.networks import Actor
 from helpers.training import CARTPOLE, PPO_CARTPOLE, PPO_PENDULUM, a2c, evaluate, ppo
@@ -119,7 +118,8 @@ class Watch:
 
 def sac(env_id, agents, seed, total_steps):
     """The SAC of lesson 10, which knows Pendulum-v1 alone: yields what ours reads of a Progress."""
-    train = lesson("10", r"import |class Replay\b|SAC = |def (act|q|sac)\b")["sac"]
+    cells = "imports", "act", "replay-memory", "both-critics", "settings", "sac"
+    train = Lesson(10).run(*cells)["sac"]
     often = {"steps": total_steps, "every": min(1000, total_steps)}
     for steps, network, *_ in train(agents, seed, **often):
         actor = Policy(lambda states, it=network: torques(it(states)[..., :1].tanh()), agents)
@@ -168,7 +168,8 @@ def theirs(seed, watch, task, most_steps):
 
 
 def naive(seed, watch):
-    defined = lesson("03", r"import matplotlib|class (Actor|Critic|ClassicAgent)\b|def play\b")
+    cells = "import matplotlib", "class Actor(", "class Critic(", "class ClassicAgent", "def play("
+    defined = Lesson(3).run(*cells)
     agent = defined["ClassicAgent"](4, 2, seed=seed)
     actor = Policy(lambda states: agent.actor(states).log())
     for step in defined["play"](agent, gymnasium.make("CartPole-v1"), steps=10**9, seed=seed):
@@ -182,17 +183,6 @@ class Policy(Actor):
     def __init__(self, outputs, agents=None):
         torch.nn.Module.__init__(self)  # the networks are the other program's
         self.agents, self.forward = agents, outputs
-
-
-@functools.cache
-def lesson(number, beginnings):
-    """What those cells of a lesson define whose code begins so, a regular expression."""
-    [path] = measure.LESSONS.glob(f"{number}_*.ipynb")
-    space = {}
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code" and re.match(beginnings, cell.source):
-            exec(cell.source, space)
-    return space
 
 
 def measured(name, train, seeds, every, agents=1, patience=math.inf, env_id=BALANCE):
