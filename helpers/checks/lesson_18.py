@@ -13,9 +13,9 @@ def _scores(*rows):
 
 
 def _draw_scores(rng, *, runs=None, tasks=None):
-    """Scores with one decimal, so that ties occur; each task with a level of its own."""
+    """Eighths, so that ties occur and sums are exact; each task with a level of its own."""
     shape = runs or rng.integers(3, 8), tasks or rng.integers(2, 5)
-    return np.round(rng.random(shape) + np.arange(shape[1]) / 3, 1)
+    return np.round(8 * (rng.random(shape) + np.arange(shape[1]) / 3)) / 8
 
 
 def _cut_mean(x):
