@@ -38,7 +38,7 @@ def state_values(mdp, policy, gamma):
     Sutton & Barto 2018, eq. 3.14.
     """
     mdp, policy = _prepare(mdp, policy, gamma)
-    rewards = torch.einsum("...sa,sat,sat->...s", policy, mdp.transitions, mdp.rewards)
+    rewards = (policy * _expected_rewards(mdp)).sum(-1)
     return torch.linalg.solve(_system(mdp, policy, gamma), rewards)
 
 
@@ -48,8 +48,9 @@ def action_values(mdp, policy, gamma):
     Arguments and errors as for state_values. Returns [..., S, A]; 0 in terminal states.
     Sutton & Barto 2018, eq. 4.6.
     """
-    values = state_values(mdp, policy, gamma)
-    return _one_step(check_mdp(mdp), values, gamma)
+    values, mdp = state_values(mdp, policy, gamma), check_mdp(mdp)
+    follows = torch.einsum("sat,...t->...sa", mdp.transitions, values)
+    return _expected_rewards(mdp) + gamma * follows
 
 
 def objective(mdp, policy, gamma):
@@ -101,9 +102,9 @@ def optimal_values(mdp, gamma):
     """
     check_fraction("gamma", gamma)
     mdp = check_mdp(mdp)
-    values = torch.zeros_like(mdp.start)
+    rewards, values = _expected_rewards(mdp), torch.zeros_like(mdp.start)
     for _ in range(100_000):
-        before, values = values, _one_step(mdp, values, gamma).amax(-1)
+        before, values = values, (rewards + gamma * mdp.transitions @ values).amax(-1)
         if (values - before).abs().max() <= 1e-14 * values.abs().max():
             return values
     raise SlipError(
@@ -165,9 +166,9 @@ def _distribution(name, array):
     return array / total
 
 
-def _one_step(mdp, values, gamma):
-    """Expected reward of each action, and what follows: [..., S] -> [..., S, A]."""
-    return (mdp.transitions * (mdp.rewards + gamma * values[..., None, None, :])).sum(-1)
+def _expected_rewards(mdp):
+    """Of each action in each state: [S, A]. Never [..., S, A, S], which many policies would make large."""
+    return (mdp.transitions * mdp.rewards).sum(-1)
 
 
 def _system(mdp, policy, gamma):
