@@ -16,6 +16,7 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 14):  # before the imports that wo
     )
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from helpers import envs  # noqa: F401  (registers the course's environments with Gymnasium)
 
@@ -26,5 +27,8 @@ def in_foreground():
     return os.environ.get("COURSE_FOREGROUND", "0") not in ("", "0")
 
 
-# The networks are tiny: a second thread costs more to wake than it saves.
+# The networks are tiny: a second thread costs more to wake than it saves, and where another program
+# runs, threads that wait for each other make the matrix products of NumPy and SciPy slower tenfold.
 torch.set_num_threads(1)
+threadpool_limits(1, user_api="blas")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # SciPy brings its own, loaded later

@@ -84,3 +84,22 @@ def test_binder_reads_its_folder(tmp_path):
     assert copied < installed
     assert re.findall(r"^WORKDIR (.*)", dockerfile[:installed], re.MULTILINE)[-1] == "${REPO_DIR}"
     assert "binder/postBuild" in dockerfile[installed:]
+
+
+def test_every_library_computes_in_one_thread():
+    """NumPy's matrix products, loaded before, SciPy's, loaded after, and PyTorch's."""
+    program = (
+        "import numpy, torch, helpers, scipy.linalg\n"
+        "from threadpoolctl import threadpool_info\n"
+        "print(torch.get_num_threads(), *(pool['num_threads'] for pool in threadpool_info()))"
+    )
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=free,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(run.stdout.split()) == {"1"}
