@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers.envs.corridor import short_corridor
 from helpers.envs.gridworld import grid
@@ -212,3 +213,26 @@ def test_a_wrong_policy_or_discount_is_a_slip(policy, gamma, sentence):
     if "gamma" in sentence:
         with pytest.raises(SlipError, match=sentence):
             optimal_values(GOOD, gamma)
+
+
+class Sizes(TorchDispatchMode):
+    """Notes how large each tensor is that is made while it is entered."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **kwargs or {})
+        self.seen += [result.numel()] if isinstance(result, torch.Tensor) else []
+        return result
+
+
+def test_many_policies_make_no_table_of_transitions_each():
+    k, s, a = 7, 11, 5
+    policies = torch.full((k, s, a), 1 / a)
+    ends = torch.zeros(s, dtype=torch.bool)
+    table = MDP(torch.full((s, a, s), 1 / s), torch.ones(s, a, s), ends, torch.eye(s)[0])
+    with Sizes() as sizes:
+        action_values(table, policies, 0.9)
+    assert k * s * s in sizes.seen and max(sizes.seen) < k * s * a * s
