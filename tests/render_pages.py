@@ -32,7 +32,8 @@ TEMPLATE = """{% extends "lab/index.html.j2" %}
 {% block html_head_js_mathjax %}{{ super() | replace("automatic: true", "automatic: false") }}
 {% endblock %}
 {% block html_head_css %}<style>
-body { padding: 0 1em; } main { max-width: 70em; margin: auto; }
+body { padding: 0 1em; font-family: var(--jp-content-font-family); } main { max-width: 70em; margin: auto; }
+.jp-RenderedText pre { word-break: normal; overflow-wrap: anywhere; }
 pre, .MJXc-display, .jp-RenderedHTMLCommon table { overflow-x: auto; }
 .jp-CodeCell details { display: table-cell; } .jp-CodeCell details > div { display: block; }
 .jp-Mermaid:not(.jp-RenderedMermaid) { display: block; }
@@ -58,7 +59,7 @@ def page(nb):
         texts = output.get("data", output)
         texts |= {k: v.removeprefix(BLANK_LINE) for k, v in texts.items() if isinstance(v, str)}
     soup = BeautifulSoup(EXPORTER.from_notebook_node(nb)[0], "html.parser")
-    for link in soup.select('a[href]:not([href*=":"])'):
+    for link in soup.select('a[href]:not([href*="://"])'):
         link["href"] = re.sub(r"^(?:.*/)?([^/]+)\.(?:ipynb|md)\b", r"\1.html", link["href"])
         link["href"] = re.sub("#.*", lambda place: place[0].lower(), link["href"])  # as on GitHub
     for heading in soup.select(":is(h1, h2, h3, h4, h5, h6)[id]"):

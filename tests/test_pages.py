@@ -47,7 +47,7 @@ def shown(node):
 
 def dead_links(page, files):
     """Links of a page that lead neither elsewhere, nor to one of the files, nor to a place in it."""
-    targets = [link["href"] for link in page.select("a[href]:not([href*=':'])")]
+    targets = [link["href"] for link in page.select("a[href]:not([href*='://'])")]
     here = {f"#{node['id']}" for node in page.select("[id]")}
     return [target for target in targets if target not in here and target not in files]
 
