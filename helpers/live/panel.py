@@ -29,7 +29,8 @@ class LivePanel:
     """Controls, a picture, and one worker thread between them.
 
     train: train(**values) makes a generator; its items have `fraction` (1.0 at the end) and may
-        have words(), a sentence on how it is going. Each item is one Step. What takes no time may
+        have words(), a sentence on how it is going. Each item is one Step. Between items that take
+        long it may yield None: there the run can be left for a newer one. What takes no time may
         return its only item.
     picture: has restart(settings), add(item), keep(), png(scale), rows() and width, as Picture.
     controls: ipywidgets with a value, under the names of train's arguments.
@@ -171,7 +172,7 @@ class LivePanel:
     def _advance(self, run):
         try:
             self._updating = True
-            item = next(run, None)
+            item = next((item for item in run if item is not None or self._left()), None)
         except BaseException:
             self._updating = False
             self._draw()  # the last good state may have come too soon for a picture
@@ -180,7 +181,8 @@ class LivePanel:
             self._updating = False
             if item is None:
                 self._run = None
-                self._tell_end(self._item)
+                if not self._left():
+                    self._tell_end(self._item)
             if run is not self._run:  # ended, or the panel was closed meanwhile
                 return
         self.latest = self._item = item
@@ -189,6 +191,10 @@ class LivePanel:
         if late or self._paused or item.fraction >= 1:
             self._show(item.fraction, words_of(item))
             self._drawn = time.monotonic()
+
+    def _left(self):
+        """Whether nobody waits for the run under way any more."""
+        return self._wanted is not None or self._closed
 
     def _tell_end(self, last):
         """Of a run that has no more items, though its last one (or None) was not at fraction 1."""
@@ -299,7 +305,7 @@ class LivePanel:
         buttons = [button(name, *action) for name, action in actions.items()]
         self._pause_button = buttons[0]
         self._progress = widgets.FloatProgress(0, min=0, max=1, layout={"width": "20em"})
-        layout = {"width": f"{self._picture.width}px", "max_width": "100%"}
+        layout = {"width": f"{self._picture.width}px", "max_width": "calc(100% - 4px)"}
         layout["align_self"] = "flex-start"  # a box would stretch the picture, and blur it
         self._image = widgets.Image(value=self._picture.png(), format="png", layout=layout)
         self._status, self._table = widgets.HTML(), widgets.HTML()

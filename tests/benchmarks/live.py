@@ -6,7 +6,7 @@ Each lesson that has panels runs in a fresh kernel, without a browser, up to the
 panel. Then each panel is measured in that kernel, its other settings left as they are:
 
 first picture    from a move of its first slider (gamma), while nothing trains, to the next
-                 change of the picture: the new run's empty axes and its ghosts
+                 picture: the new run's empty axes and its ghosts
 ... with data    to the picture that shows the new run's first update
 finished         to the picture of the new run's end
 frame            CPU of drawing the finished run once more, as PNG
@@ -42,7 +42,7 @@ COLUMNS += ("frame", "fine", "cancel")
 class Event(NamedTuple):
     seconds: float
     run: int  # which run of the panel, from 1
-    item: object  # what training yielded, or None for a change of the picture
+    item: object  # what training yielded, or None for a picture, be it like the one before
 
 
 class Watched:
@@ -50,9 +50,9 @@ class Watched:
 
     def __init__(self, panel):
         self.panel, self.events, self.runs = panel, [], 0
-        self.train, self._move = panel._train, itertools.cycle(places(panel))
-        panel._train = self._start
-        panel._image.observe(lambda change: self._note(self.runs, None), "value")
+        self.train, self._draw = panel._train, panel._draw
+        self._move = itertools.cycle(places(panel))
+        panel._train, panel._draw = self._start, self._drawn
 
     def _start(self, **values):
         self.runs += 1
@@ -60,8 +60,13 @@ class Watched:
 
     def _follow(self, run, items):
         for item in items_of(items):
-            self._note(run, item)
+            if item is not None:
+                self._note(run, item)
             yield item
+
+    def _drawn(self):
+        self._draw()
+        self._note(self.runs, None)
 
     def _note(self, run, item):
         self.events.append(Event(time.perf_counter(), run, item))
