@@ -109,8 +109,9 @@ class Progress(NamedTuple):
         others = ~(lost | fixed)
         known = self.recent_returns[others & ~self.recent_returns.isnan()]
         if len(known):
-            whose = "Mean" if others.all() else "The others' mean"
-            sentences.append(f"{whose} return of recent training episodes: {known.mean():.1f}.")
+            whose, mean = "Mean" if others.all() else "The others' mean", known.mean().item()
+            told = f"{mean:.1f}" if abs(mean) >= 10 else f"{mean:.2f}"
+            sentences.append(f"{whose} return of recent training episodes: {told}.")
         elif others.any():
             sentences.append("No episode has ended yet.")
         return " ".join(sentences)

@@ -51,7 +51,7 @@ def test_one_agent_for_each_position_row_by_row(panel, asked):
 def test_the_framed_cell_is_told_drawn_and_watched(panel, asked):
     assert panel.wait() == (
         "Finished. The framed cell, discount 0.5 and rate 0.3: return 53. "
-        "Of 12 cells 4 are at 70 or more."
+        "At 70 or more: 4 of 12 cells."
     )
     cells, curve = panel._picture.parts
     assert curve.lines[0][0].get_ydata()[-1] == pytest.approx(53)

@@ -25,7 +25,9 @@ from helpers.live import (
     Strips,
     diverged,
 )
+from helpers.live.page import table
 from helpers.live.parts import short
+from helpers.live.picture import LOOKS
 from helpers.plots import COLOURS
 from helpers.training import Progress
 
@@ -209,6 +211,27 @@ def test_bars_and_the_marks_of_ghosts():
     mark = part.lines[1][0]
     assert [list(axis) for axis in mark.get_data()] == [[0.5, 0.3, 0.2], [0, 1, 2]]
     assert to_hex(mark.get_color()).upper() == COLOURS["blue"]
+
+
+def test_a_mark_lies_over_the_bar():
+    part = Bars(names=["a"], xlabel="share")
+    _, png = picture_of(part, [[0.5]], [[0.9]])
+    seen = pixels(png)
+    x, y = part.axes.transData.transform((0.5, 0)).round().astype(int)
+    assert to_hex(seen[len(seen) - y, x] / 255).upper() == COLOURS["blue"]
+
+
+def test_named_lines_have_colours_that_no_run_has_and_then_the_table_names_none():
+    part = Plane(x=[0, 1], names=["left", "right"], **UNIT)
+    picture, _ = picture_of(part, [[[0, 1], [1, 0]]], [[[0.5, 1], [0.5, 0]]])
+    assert {line.get_color() for line in part.moving}.isdisjoint(COLOURS[run] for run, *_ in LOOKS)
+    assert [look for look, *_ in picture.rows()] == ["", ""] and ">line<" not in table(
+        picture.rows()
+    )
+    picture.keep()
+    assert [look for look, *_ in picture.rows()] == ["kept", ""] and ">line<" in table(
+        picture.rows()
+    )
 
 
 def test_a_plane_of_named_lines_has_a_legend_and_no_ghosts():

@@ -94,6 +94,7 @@ def choice(description, options, value=None):
     """One button for each option; the first is chosen, or `value`."""
     chosen = options[0] if value is None else value
     style = look(description, width="max-content", button_width="auto")
+    style["layout"]["max_width"] = "100%"  # then the buttons wrap
     buttons = widgets.ToggleButtons(options=options, value=chosen, **style)
     for name in ("jupyter-widgets", "widget-inline-hbox"):  # lost in ipywidgets 8.1.9
         buttons.add_class(name)  # the label beside the buttons, as elsewhere

@@ -27,7 +27,9 @@ class Film:
         self._frames, self._captions = frames, captions
         style = look(description, width="36em", label_width="initial")
         self.slider = widgets.IntSlider(max=len(frames) - 1, **style)
-        self._image = widgets.Image(value=frames[0], format="png", layout={"max_width": "100%"})
+        self._image = widgets.Image(
+            value=frames[0], format="png", layout={"max_width": "calc(100% - 4px)"}
+        )
         self._image.layout.align_self = "flex-start"
         self._caption = widgets.HTML(_spoken(captions[0]))
         self.slider.observe(self._show, "value")

@@ -102,7 +102,7 @@ def update_values(artists, values, policy=None):
     closed = colours.get_array().mask
     values = np.asarray(values).reshape(closed.shape)
     colours.set_array(np.ma.array(values, mask=closed))
-    texts = [f"{v:.2f}" if abs(v) < 99.5 else f"{v:.0e}" for v in values[~closed]]
+    texts = [f"{v:z.2f}" if abs(v) < 99.5 else f"{v:.0e}" for v in values[~closed]]
     numbers.set_paths([_outline(text) for text in texts])
     if policy is not None:
         drift = np.asarray(policy)[~closed.ravel()] @ np.array(MOVES)

@@ -35,8 +35,8 @@ class Cells(NamedTuple):
         means, cell = self.returns.mean(2), self.framed()
         said = "no episode has ended yet" if means[cell].isnan() else f"return {means[cell]:.0f}"
         return (
-            f"The framed cell, {self.name(*cell)}: {said}. Of {means.numel()} cells "
-            f"{int((means >= self.goal).sum())} are at {self.goal:g} or more."
+            f"The framed cell, {self.name(*cell)}: {said}. At {self.goal:g} or more: "
+            f"{int((means >= self.goal).sum())} of {means.numel()} cells."
         )
 
 

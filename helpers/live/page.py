@@ -20,6 +20,8 @@ def table(rows):
         look, *rest = map(html.escape, row)
         look = f'<span style="white-space: nowrap">{look}</span>'
         lines.append([cell.format("td", text) for text in (look, *rest)])
+    if not any(look for look, *_ in rows):
+        lines = [cells for _, *cells in lines]
     body = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
     return f"<table>{body}</table>"
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from helpers.errors import SlipError
-from helpers.live.picture import GHOSTS, Picture
+from helpers.live.picture import GHOSTS, LOOKS, Picture
 from helpers.plots import COLOURS, LINE_STYLES
 
 GREY = {"color": COLOURS["grey"], "ls": ":", "lw": 1}
@@ -42,6 +42,11 @@ class Part:
         self.still, self.moving = [], []
         self.lines = [[] for _ in range(1 + GHOSTS)]  # of each run, in its colour and style
         self.tinted = []  # what else has the newest run's colour
+
+    @property
+    def tells_runs_apart(self):
+        """Whether a run's colour is to be seen in it."""
+        return bool(self.lines[0] or self.tinted)
 
     @property
     def name(self):
@@ -241,7 +246,8 @@ class Ground(Part):
 class Plane(Part):
     """A function as it now is: y over x, the ghosts broken.
 
-    of: y [N]; or [L, N], a line for each of L `names`, in `colours` of their own, without ghosts.
+    of: y [N]; or [L, N], a line for each of L `names`, without ghosts, in `colours` of their own: by
+        default those that no run has.
     x: [N], or a function of the item. xlim and ylim, or the axes would not know their ends.
     """
 
@@ -249,7 +255,7 @@ class Plane(Part):
         lines = (len(names),) if names else ()
         super().__init__(of, shape=None if callable(x) else (*lines, len(x)), **axes)
         self._x = x if callable(x) else lambda _: x
-        self._looks = list(zip(names, colours or COLOURS.values(), LINE_STYLES))
+        self._looks = list(zip(names, colours or [*COLOURS.values()][len(LOOKS) :], LINE_STYLES))
 
     def build(self, axes):
         super().build(axes)
@@ -259,7 +265,7 @@ class Plane(Part):
             self.moving.append(_line(axes, **look))
         if self._looks:
             place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
-            axes.legend(**place, ncols=len(self._looks), fontsize=9)
+            axes.legend(**place, ncols=len(self._looks), fontsize=9, handlelength=3.5)
         else:
             self.add_lines()
 
@@ -289,7 +295,9 @@ class Bars(Part):
         self._bars = [*axes.barh(places, [0.0] * len(places), **look)]
         self.moving += self._bars
         self.add_lines(marker="|", ms=16, mew=2, lw=0)
-        self.moving.pop()  # of the newest run the bars
+        self.moving.pop()  # of the newest run the bars, and over them the marks
+        self.moving += self.still
+        self.still = []
 
     def draw(self, place, values):
         widths = np.nan_to_num(values[-1]) if values else np.zeros(len(self._bars))

@@ -129,10 +129,11 @@ class Picture:
 
     def rows(self):
         """Of the newest run and its ghosts, newest first: (line's look, settings, result). Of a ghost's
-        settings those that differ from the newest run's."""
+        settings those that differ from the newest run's. No look where nothing has the run's colour."""
+        seen = any(part.tells_runs_apart for part in self.parts)
         return [
             (
-                run.name(place > 0),
+                run.name(place > 0) if seen else "kept" if run.kept else "",
                 self._settings(run),
                 "Starting." if run.last is None else words_of(run.last),
             )
