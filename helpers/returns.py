@@ -8,7 +8,7 @@ from helpers.errors import SlipError, check_count, check_fraction, check_shape
 
 
 def discounted_returns(rewards, gamma):
-    r"""Returns to go of one episode, $G_t = r_t + \gamma G_{t+1}$ with $G_T = 0$.
+    r"""The reward to go of each step of one episode, $G_t = r_t + \gamma G_{t+1}$ with $G_T = 0$.
 
     rewards: [T, ...]; rewards[t] follows the action taken at t. Pad shorter episodes with zeros.
     gamma: the discount, in [0, 1]; a number, or a tensor that broadcasts over a row of the rewards:

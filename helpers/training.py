@@ -103,7 +103,7 @@ def reinforce(
     reward_scale=1.0,
     normalise_advantages=False,
 ):
-    """REINFORCE with reward-to-go: a generator that yields a Progress after each update.
+    """REINFORCE with the reward to go: a generator that yields a Progress after each update.
 
     Each update plays one whole episode in each of `envs` environments an agent. Without a critic
     there is nothing to bootstrap from: a time limit ends the return like any other end.

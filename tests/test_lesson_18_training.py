@@ -79,7 +79,7 @@ def test_what_few_runs_of_each_say(seed):
     assert names["POOL"][0].mean() > names["POOL"][1].mean()
     assert LESSON.came_out("guess-worse", "often", **names) == ["5 to 35 %"]
     names = LESSON.run("guess-worse", "often", **names)
-    assert 1 / 13 < names["worse"][0] < 0.33 and names["worse"][-1] < 0.03
+    assert 0.05 < names["worse"][0] < 0.33 and names["worse"][-1] < 0.03
     names = LESSON.run("guess-three", "effect", "three", "power", "winners-curse", **names)
     assert names["powers"][0] == 0 and names["powers"] == sorted(names["powers"])
     assert 0.3 < names["powers"][3] < 0.95  # 16 of each: not always
@@ -118,7 +118,7 @@ def test_the_verdict_on_acrobot_turns_with_the_rivals_rollouts(seed):
     assert LESSON.came_out("guess-rollout", "rollout", **names) == ["A2C wins most of the pairs"]
     won = LESSON.run("guess-rollout", "rollout", **names)["won"]
     assert won[64, 64] > 0.9 and won[64, 16] > 0.9  # nearly all
-    assert won[16, 64] < 0.5 and 0.4 < won[16, 16] < 0.85
+    assert 0.1 < won[16, 64] < 0.5 and 0.4 < won[16, 16] < 0.85
 
 
 @each_seed("seed", SEEDS)
