@@ -44,11 +44,6 @@ class Part:
         self.tinted = []  # what else has the newest run's colour
 
     @property
-    def tells_runs_apart(self):
-        """Whether a run's colour is to be seen in it."""
-        return bool(self.lines[0] or self.tinted)
-
-    @property
     def name(self):
         """How a sentence calls it."""
         known = [self._properties.get(key) for key in ("title", "ylabel", "xlabel")]

@@ -130,7 +130,7 @@ class Picture:
     def rows(self):
         """Of the newest run and its ghosts, newest first: (line's look, settings, result). Of a ghost's
         settings those that differ from the newest run's. No look where nothing has the run's colour."""
-        seen = any(part.tells_runs_apart for part in self.parts)
+        seen = any(part.lines[0] or part.tinted for part in self.parts)
         return [
             (
                 run.name(place > 0) if seen else "kept" if run.kept else "",
