@@ -185,10 +185,14 @@ def _check_ends(steps):
 
     Beyond that, rounding decides what a solver makes of the nearly singular system.
     """
-    surviving = torch.linalg.matrix_power(steps, 2**36).sum(-1)
-    if (surviving > 0.5).any():
-        state = int((surviving > 0.5).nonzero()[0, -1])
+    for _ in range(36):
+        if (steps.sum(-1) <= 0.5).all():  # and more steps leave no more
+            return
+        steps = steps @ steps
+    surviving = steps.sum(-1) > 0.5
+    if surviving.any():
         raise SlipError(
-            f"With gamma 1 an episode must end, but from state {state} this policy never ends (or "
-            "not in 70 billion steps). Use gamma below 1, or a policy that can reach a terminal state."
+            f"With gamma 1 an episode must end, but from state {int(surviving.nonzero()[0, -1])} this "
+            "policy never ends (or not in 70 billion steps). Use gamma below 1, or a policy that can "
+            "reach a terminal state."
         )
