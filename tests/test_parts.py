@@ -219,6 +219,7 @@ def test_a_mark_lies_over_the_bar():
     seen = pixels(png)
     x, y = part.axes.transData.transform((0.5, 0)).round().astype(int)
     assert to_hex(seen[len(seen) - y, x] / 255).upper() == COLOURS["blue"]
+    assert to_hex(part._bars[0].get_facecolor()).upper() == COLOURS["vermilion"]
 
 
 def test_named_lines_have_colours_that_no_run_has_and_then_the_table_names_none():

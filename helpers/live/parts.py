@@ -276,7 +276,7 @@ class Plane(Part):
 
 
 class Bars(Part):
-    """A bar for each name, and a mark on it for each ghost. of: [names]."""
+    """A bar for each name, in the run's colour, and a mark on it for each ghost. of: [names]."""
 
     def __init__(self, of=None, *, names, **axes):
         super().__init__(of, shape=(len(names),), **{"xlim": (0, 1)} | axes)
@@ -286,8 +286,9 @@ class Bars(Part):
         places = range(len(self._names))
         axes.set(ylim=(len(places) - 0.4, -0.6), yticks=places, yticklabels=self._names)
         super().build(axes)
-        look = {"height": 0.55, "color": COLOURS["sky"], "animated": True}
+        look = {"height": 0.55, "lw": 0, "alpha": 0.6, "animated": True}
         self._bars = [*axes.barh(places, [0.0] * len(places), **look)]
+        self.tinted += self._bars
         self.moving += self._bars
         self.add_lines(marker="|", ms=16, mew=2, lw=0)
         self.moving.pop()  # of the newest run the bars, and over them the marks
