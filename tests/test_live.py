@@ -237,6 +237,17 @@ def test_a_control_is_heard_while_a_cell_runs(make):
         assert widget.comm._reply_subshell_for({}, "the page's") == "the page's"
 
 
+def test_a_message_leaves_the_figures_alone_that_a_cell_is_drawing(make, monkeypatch):
+    """After a cell IPython shows and closes all figures; not after a message, which comes meanwhile."""
+    panel, told = make(Train()), []
+    shell = SimpleNamespace(events=SimpleNamespace(trigger=told.append))
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    data = {"method": "update", "state": {"value": 50}, "buffer_paths": []}
+    control = panel._controls["gamma"]
+    control.children[0].comm.handle_msg({"content": {"data": data}, "buffers": []})
+    assert control.value == control.places[50] and told == []
+
+
 # Pause, Step, Resume, Reset, wait
 
 

@@ -150,11 +150,13 @@ def answer_at_once(widget):
 
     ipykernel 7.4 hands a widget's messages to the thread that sent it the last one: at first that is
     the one that runs cells, later one that may have ended when the page was closed. Now they go
-    where JupyterLab sends them, to a thread of their own.
+    where JupyterLab sends them, to a thread of their own. And comm would let IPython show and close
+    all figures after each message, among them one that a cell is drawing meanwhile.
     """
     for part in (widget, *getattr(widget, "children", ())):
         if part.comm is not None:
             part.comm._reply_subshell_for = lambda _data, thread: thread
+            part.comm.handle_msg = part._handle_msg
 
 
 def close(widget, keep=()):
