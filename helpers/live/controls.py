@@ -111,6 +111,12 @@ def seed(value=0):
     return widgets.BoundedIntText(value, min=0, max=10**6, **look("random seed", width="17em"))
 
 
+def image(png, **layout):
+    """A picture, no wider than its box less its margins; stretched by the box it would blur."""
+    layout |= {"max_width": "calc(100% - 4px)", "align_self": "flex-start"}
+    return widgets.Image(value=png, format="png", layout=layout)
+
+
 def button(description, tooltip, callback):
     """A button of a panel; callback takes it as its argument."""
     made = widgets.Button(description=description, tooltip=tooltip, layout={"width": "6em"})

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 
 from helpers import in_foreground
 from helpers.errors import SlipError
-from helpers.live.controls import answer_at_once, close, look, replace_earlier
+from helpers.live.controls import answer_at_once, close, image, look, replace_earlier
 
 
 class Film:
@@ -27,10 +27,7 @@ class Film:
         self._frames, self._captions = frames, captions
         style = look(description, width="36em", label_width="initial")
         self.slider = widgets.IntSlider(max=len(frames) - 1, **style)
-        self._image = widgets.Image(
-            value=frames[0], format="png", layout={"max_width": "calc(100% - 4px)"}
-        )
-        self._image.layout.align_self = "flex-start"
+        self._image = image(frames[0])
         self._caption = widgets.HTML(_spoken(captions[0]))
         self.slider.observe(self._show, "value")
         answer_at_once(self.slider)

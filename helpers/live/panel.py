@@ -16,7 +16,15 @@ import ipywidgets as widgets
 
 from helpers import in_foreground
 from helpers.errors import SlipError
-from helpers.live.controls import answer_at_once, button, check_value, close, label, replace_earlier
+from helpers.live.controls import (
+    answer_at_once,
+    button,
+    check_value,
+    close,
+    image,
+    label,
+    replace_earlier,
+)
 from helpers.live.page import LOST, explain, status, table
 from helpers.live.picture import words_of
 
@@ -305,9 +313,7 @@ class LivePanel:
         buttons = [button(name, *action) for name, action in actions.items()]
         self._pause_button = buttons[0]
         self._progress = widgets.FloatProgress(0, min=0, max=1, layout={"width": "20em"})
-        layout = {"width": f"{self._picture.width}px", "max_width": "calc(100% - 4px)"}
-        layout["align_self"] = "flex-start"  # a box would stretch the picture, and blur it
-        self._image = widgets.Image(value=self._picture.png(), format="png", layout=layout)
+        self._image = image(self._picture.png(), width=f"{self._picture.width}px")
         self._status, self._table = widgets.HTML(), widgets.HTML()
         self._status.add_class("live-status")
         self._tell()
