@@ -17,6 +17,7 @@ import io
 import itertools
 import math
 import pdb
+import subprocess
 import sys
 import threading
 import time
@@ -715,6 +716,44 @@ def test_time_stands_still_while_a_module_is_imported(monkeypatch, tmp_path):
 
     assert run(scaled, importing).status == "passed"
     wait_for_no_worker()
+
+
+LOOKED_AT_OFTEN = """
+import gc, sys, threading, time
+from helpers import checks
+from helpers.checks import running
+
+class LetsOthersGoOn:  # as a file or a socket does when it is closed
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        time.sleep(0)
+
+def calls():
+    while not looked.is_set():
+        for wrong, _ in checks.agent_loss.mistakes:
+            checks.agent_loss._judge(wrong)
+
+looked = threading.Event()
+run = running.Run(calls)
+run.start()
+sys.setswitchinterval(1e-5)
+gc.set_threshold(50, 5, 5)
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    LetsOthersGoOn(), LetsOthersGoOn()
+    run._counts()
+assert gc.isenabled()
+looked.set()
+run.join()
+"""
+
+
+def test_a_look_at_what_runs_breaks_nothing():
+    command = [sys.executable, "-c", LOOKED_AT_OFTEN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_cannot_be_ended_does_not_hang_the_check(monkeypatch):

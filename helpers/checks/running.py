@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import gc
 import inspect
 import linecache
 import sys
@@ -80,17 +81,27 @@ class Run(threading.Thread):
     def wait(self, seconds):
         """Wait until the work has ended, or so many seconds have passed that count."""
         deadline = time.monotonic() + seconds
-        while not self.ended.is_set() and time.monotonic() < deadline:
-            self.ended.wait(0.05)  # short, since on Windows a wait cannot be interrupted
+        # The waits are short, since on Windows they cannot be interrupted.
+        while not self.ended.wait(0.05) and time.monotonic() < deadline:
             if not self._counts():
                 deadline = time.monotonic() + seconds
 
     def _counts(self):
-        """Whether the thread is neither at pdb's prompt or JupyterLab's breakpoint nor importing."""
-        frame = sys._current_frames().get(self.ident)
-        while frame and not frame.f_code.co_filename.endswith(NOT_COUNTED):
-            frame = frame.f_back
-        return frame is None
+        """Whether the thread is neither at pdb's prompt or JupyterLab's breakpoint nor importing.
+
+        Python 3.11 may collect garbage as it makes a frame's object; if that lets the thread go on,
+        the frame is gone when it is written to, and the process dies. So nothing is collected here.
+        """
+        collected = gc.isenabled()
+        try:
+            gc.disable()
+            frame = sys._current_frames().get(self.ident)
+            while frame and not frame.f_code.co_filename.endswith(NOT_COUNTED):
+                frame = frame.f_back
+            return frame is None
+        finally:
+            if collected:
+                gc.enable()
 
     def stop(self):
         """Raise Stop in the thread, for up to a second, as the learner's code may catch it."""
