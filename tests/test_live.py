@@ -5,6 +5,8 @@ import base64
 import gc
 import random
 import re
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -645,6 +647,29 @@ def test_a_copy_of_the_notebook_on_the_same_kernel_keeps_its_own_panels(run):
     assert closed(panels) == [True, True, False, False]
     panels += run("a", "three") + run("a", "four")  # pages loaded again are not kept for ever
     assert closed(panels) == [True, True, True, True, False, False]
+
+
+LEFT_TRAINING = """
+import time, torch
+from helpers import live
+
+def train(gamma):
+    matrix = torch.eye(700)
+    while True:
+        matrix = matrix @ matrix
+        yield live.Item([gamma], fraction=0.5)
+
+panel = live.LivePanel(train, live.Picture(live.Bars(names=["gamma"], xlabel="gamma")), gamma=live.gamma(0.9))
+while panel.latest is None:
+    time.sleep(0.01)
+"""
+
+
+def test_a_kernel_can_end_while_a_panel_trains(monkeypatch):
+    monkeypatch.delenv("COURSE_FOREGROUND")
+    command = [sys.executable, "-c", LEFT_TRAINING]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and not done.stderr, done.stderr
 
 
 def test_a_pointer_changes_what_is_shown_and_trains_nothing(make):

@@ -6,6 +6,7 @@ A slider's callback may run in a thread of its own while cells execute. So it do
 the newest values; one worker thread trains, draws and reports, and ends when nothing is left to do.
 """
 
+import atexit
 import base64
 import html
 import math
@@ -30,6 +31,7 @@ from helpers.live.picture import words_of
 
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
 QUIET_SECONDS = 0.25  # after which the picture that stays is drawn finely, which takes longer
+LAST_SECONDS = 2.0  # for the update under way, when Python ends
 FINE = 2  # so many times: it is sharp on a dense screen
 
 
@@ -111,16 +113,27 @@ class LivePanel:
         with self._lock:
             if self._closed:
                 return
-            self._wanted, self._run, self._looking = None, None, False
             self._tell(None, "This panel is closed. Run its cell again for a new one.")
-            self._closed = True
-            self._changed.notify_all()
+            self._stop()
             if self._worker is None:
                 self._rest()
         for control in self._controls.values():
             control.unobserve(self._heard, "value")
         shared = [control for control in self._controls.values() if control.panel is not self]
         close(self._box, keep=shared)
+
+    def _stop(self):
+        with self._lock:
+            self._wanted, self._run, self._looking = None, None, False
+            self._closed = True
+            self._changed.notify_all()
+
+    def _leave(self):
+        """As Python ends: a thread that comes back from PyTorch later on would make it abort."""
+        self._stop()
+        worker = self._worker
+        if worker is not None and worker.is_alive():
+            worker.join(LAST_SECONDS)
 
     # What follows runs in the worker thread.
 
@@ -162,6 +175,7 @@ class LivePanel:
 
     def _rest(self):
         self._worker = None
+        atexit.unregister(self._leave)
         if self._paused:
             self._tell()
         if self._closed:  # IPython's Out may keep the panel for ever: let go of what is large
@@ -275,6 +289,7 @@ class LivePanel:
             # Noted before it starts, since an interrupt of the cell may come while it does.
             self._worker = threading.Thread(target=self._work, daemon=True)
             if not self._foreground:
+                atexit.register(self._leave)
                 self._worker.start()  # it waits for this lock
         if self._foreground:
             self._work()
