@@ -665,7 +665,7 @@ while panel.latest is None:
 """
 
 
-def test_a_kernel_can_end_while_a_panel_trains(monkeypatch):
+def test_python_can_end_while_a_panel_trains(monkeypatch):
     monkeypatch.delenv("COURSE_FOREGROUND")
     command = [sys.executable, "-c", LEFT_TRAINING]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

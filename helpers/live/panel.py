@@ -6,7 +6,6 @@ A slider's callback may run in a thread of its own while cells execute. So it do
 the newest values; one worker thread trains, draws and reports, and ends when nothing is left to do.
 """
 
-import atexit
 import base64
 import html
 import math
@@ -31,7 +30,6 @@ from helpers.live.picture import words_of
 
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
 QUIET_SECONDS = 0.25  # after which the picture that stays is drawn finely, which takes longer
-LAST_SECONDS = 2.0  # for the update under way, when Python ends
 FINE = 2  # so many times: it is sharp on a dense screen
 
 
@@ -113,8 +111,10 @@ class LivePanel:
         with self._lock:
             if self._closed:
                 return
+            self._wanted, self._run, self._looking = None, None, False
             self._tell(None, "This panel is closed. Run its cell again for a new one.")
-            self._stop()
+            self._closed = True
+            self._changed.notify_all()
             if self._worker is None:
                 self._rest()
         for control in self._controls.values():
@@ -122,23 +122,10 @@ class LivePanel:
         shared = [control for control in self._controls.values() if control.panel is not self]
         close(self._box, keep=shared)
 
-    def _stop(self):
-        with self._lock:
-            self._wanted, self._run, self._looking = None, None, False
-            self._closed = True
-            self._changed.notify_all()
-
-    def _leave(self):
-        """As Python ends: a thread that comes back from PyTorch later on would make it abort."""
-        self._stop()
-        worker = self._worker
-        if worker is not None and worker.is_alive():
-            worker.join(LAST_SECONDS)
-
     # What follows runs in the worker thread.
 
     def _work(self):
-        while (task := self._next_task()) is not None:
+        while not _ending() and (task := self._next_task()) is not None:
             try:
                 task()
             except BaseException as error:  # told in the status: nobody would see a traceback
@@ -175,7 +162,6 @@ class LivePanel:
 
     def _rest(self):
         self._worker = None
-        atexit.unregister(self._leave)
         if self._paused:
             self._tell()
         if self._closed:  # IPython's Out may keep the panel for ever: let go of what is large
@@ -216,7 +202,7 @@ class LivePanel:
 
     def _left(self):
         """Whether nobody waits for the run under way any more."""
-        return self._wanted is not None or self._closed
+        return self._wanted is not None or self._closed or _ending()
 
     def _tell_end(self, last):
         """Of a run that has no more items, though its last one (or None) was not at fraction 1."""
@@ -287,9 +273,8 @@ class LivePanel:
                 self._changed.notify_all()  # it may be about to rest
                 return
             # Noted before it starts, since an interrupt of the cell may come while it does.
-            self._worker = threading.Thread(target=self._work, daemon=True)
+            self._worker = threading.Thread(target=self._work)
             if not self._foreground:
-                atexit.register(self._leave)
                 self._worker.start()  # it waits for this lock
         if self._foreground:
             self._work()
@@ -363,3 +348,8 @@ def items_of(run):
             f"train(...) returned {'nothing' if run is None else type(run).__name__}, not a generator "
             "of items: does it end with a return, or yield?"
         ) from None
+
+
+def _ending():
+    """Whether Python ends, for which it waits for the worker: to be ended within PyTorch is to abort."""
+    return not threading.main_thread().is_alive()
