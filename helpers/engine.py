@@ -108,7 +108,7 @@ class Actor:
             answer.set_result(inner.result())
         except (self._death, Lost):
             self._lose(answer)
-        except Exception as error:
+        except BaseException as error:  # an actor may call sys.exit()
             answer.set_exception(getattr(error, "cause", error))  # what Ray wraps
 
     def _lose(self, answer):

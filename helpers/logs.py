@@ -60,10 +60,15 @@ def from_episodes(episodes, states=None):
 def check_log(log, name="The log"):
     """The log, as tensors of the types that Log names.
 
-    Raises SlipError where it has no step, fields of unequal length, observations that are no
-    vectors, actions other than whole numbers from 0 up, NaN or infinity, or no end.
+    Raises SlipError where it has no step, fields of unequal length, what is no number, observations
+    that are no vectors, actions other than whole numbers from 0 up, NaN or infinity, or no end.
     """
-    log = Log(*map(np.asarray, log))
+    try:
+        log = Log(*map(np.asarray, log))
+    except ValueError:  # NumPy's
+        raise SlipError(f"{name} has rows of unequal length.") from None
+    if any(field.dtype.kind not in "biuf" for field in log):
+        raise SlipError(f"{name} must hold numbers and flags, and nothing else.")
     shapes = [list(field.shape) for field in log]
     if any(shape[:1] != shapes[2] for shape in shapes) or shapes[4:] != [shapes[2]] * 2:
         raise SlipError(f"{name} has fields of unequal length, of the shapes {shapes}.")
@@ -76,7 +81,7 @@ def check_log(log, name="The log"):
         raise SlipError(f"{name} has other actions than whole numbers from 0 up, one a step.")
     if not all(np.isfinite(field).all() for field in log):
         raise SlipError(f"{name} holds NaN or infinity, from which nothing can be learned.")
-    if not (log.terminated | log.truncated)[-1]:
+    if not (log.terminated[-1] or log.truncated[-1]):
         raise SlipError(f"{name} has no end: its last step must be terminated or truncated.")
     kinds = (np.float32, np.int64, np.float32, np.float32, bool, bool)
     return Log(*(torch.tensor(field.astype(kind)) for field, kind in zip(log, kinds)))

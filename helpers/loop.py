@@ -83,7 +83,7 @@ def _set_lr(optimiser, factor):
 class Progress(NamedTuple):
     """How training stands after an update. K is the number of agents."""
 
-    steps: int  # environment steps so far, of each agent
+    steps: int  # so far, of each agent; those that only reset (a2c, ppo) are counted as well
     fraction: float  # of the whole run, 1.0 at its end
     recent_returns: torch.Tensor  # [K] mean undiscounted return of the last 50 episodes; NaN before
     policy_loss: torch.Tensor  # [K]

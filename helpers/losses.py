@@ -127,7 +127,7 @@ def expectile_loss(errors, *, tau):
     check_fraction("tau", tau)
     if tau in (0, 1):
         raise SlipError(f"tau must lie between 0 and 1: at {tau} errors of one sign count nothing.")
-    return (torch.where(errors < 0, 1 - tau, tau) * errors**2).mean(-1)
+    return torch.where(errors < 0, (1 - tau) * errors**2, tau * errors**2).mean(-1)
 
 
 def _ratios(log_probs, old_log_probs, valid):

@@ -161,7 +161,8 @@ def a2c(
     agents: K independent agents, trained side by side. seed: of everything random; at least 0.
     gamma: discount; lam: GAE's lambda; both in [0, 1].
     lr: the initial learning rate of Adam; lr_decay: let it fall linearly to 0.
-    total_steps: environment steps of each agent, rounded up to whole updates.
+    total_steps: environment steps of each agent, rounded up to whole updates; the step after an
+        episode's end, which only resets, is counted as well.
     envs, rollout_steps: each update uses `rollout_steps` steps of `envs` environments an agent.
     hidden: widths of the hidden layers; shared_body: actor and critic share them.
     critic_lr_scale: the learning rate of the critic's own layers, relative to lr.

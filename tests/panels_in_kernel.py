@@ -21,7 +21,8 @@ from helpers.errors import SlipError
 from helpers.live import Annotator, AskBox, Film, LivePanel, controls
 from helpers.live.film import _spoken
 from helpers.live.page import table
-from helpers.live.panel import FINE, items_of
+from helpers.live.panel import FINE
+from helpers.live.picture import items_of
 from helpers.live.player import Player
 
 TEXTS = ["", "0", "0.015", "1", "-1e400", "nan", "ß" * 2000, "__import__('os')", "\x00\n<b>"]

@@ -12,6 +12,7 @@ import time
 import weakref
 from types import SimpleNamespace
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -437,6 +438,9 @@ def test_what_the_field_cannot_take_stays_there_with_a_sentence(make, text):
     assert panel.wait().startswith("Finished.") and len(train.runs) == 1
     assert slider.value == 0.9 and field.value == text
     assert note.value == "a number from 0 to 1, please"
+    field.value = "0.9"
+    assert note.value == ""
+    field.value = text
     bar.value += 1
     assert panel.wait() and field.value == "0.901" and note.value == ""
 
@@ -650,7 +654,7 @@ def test_a_copy_of_the_notebook_on_the_same_kernel_keeps_its_own_panels(run):
 
 
 LEFT_TRAINING = """
-import time, torch
+import threading, time, torch
 from helpers import live
 
 def train(gamma):
@@ -659,8 +663,15 @@ def train(gamma):
         matrix = matrix @ matrix
         yield live.Item([gamma], fraction=0.5)
 
-panel = live.LivePanel(train, live.Picture(live.Bars(names=["gamma"], xlabel="gamma")), gamma=live.gamma(0.9))
-while panel.latest is None:
+def make():
+    picture = live.Picture(live.Bars(names=["gamma"], xlabel="gamma"))
+    panels.append(live.LivePanel(train, picture, gamma=live.gamma(0.9)))
+
+panels = []
+thread = threading.Thread(target=make, daemon=True)  # as a slider's messages are heard in one
+thread.start()
+thread.join()
+while panels[0].latest is None:
     time.sleep(0.01)
 """
 
@@ -670,6 +681,25 @@ def test_python_can_end_while_a_panel_trains(monkeypatch):
     command = [sys.executable, "-c", LEFT_TRAINING]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def test_no_thread_to_be_had_and_the_next_move_works(make, monkeypatch):
+    train = Train()
+    panel = make(train)
+    panel.wait()
+    full = RuntimeError("can't start new thread")
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="new thread"):
+        patch.setattr(threading.Thread, "start", Mock(side_effect=full))
+        panel.set(gamma=0.5)
+    panel.set(gamma=0.6)
+    assert panel.wait().startswith("Finished.") and len(train.runs) == 2
+
+
+def test_a_number_in_place_of_a_control_gets_a_sentence():
+    with pytest.raises(
+        SlipError, match=r"gamma needs a control, such as slider\(\.\.\.\), but is 0.9"
+    ):
+        LivePanel(Train(), learning_curves(), gamma=0.9)
 
 
 def test_a_pointer_changes_what_is_shown_and_trains_nothing(make):

@@ -172,6 +172,14 @@ def test_a_log_made_by_hand_is_checked_as_well():
         check_log(log._replace(terminated=log.terminated & False))
     with pytest.raises(SlipError, match="is empty"):
         summary(Log(*(field[:0] for field in log)))
+    floats = log._replace(**{f: getattr(log, f).double() for f in ("terminated", "truncated")})
+    assert all(torch.equal(a, b) for a, b in zip(check_log(floats), log))
+    for wrong, words in [
+        ([1, None], "must hold numbers"),
+        ([[1], [1, 2]], "rows of unequal length"),
+    ]:
+        with pytest.raises(SlipError, match=words):
+            check_log(log._replace(rewards=wrong))
 
 
 def test_the_summary_counts():

@@ -132,6 +132,11 @@ def test_what_is_no_number_is_a_slip(name, value, said):
         picture_of(PARTS[name][0](), [value])
 
 
+def test_a_curve_that_does_not_know_its_steps_says_so():
+    with pytest.raises(SlipError, match="needs numbers, but its function returned nothing"):
+        picture_of(Curves(ylabel="y", ylim=(0, 1)), [1.0])
+
+
 def test_a_part_belongs_to_one_picture():
     part = Path(**UNIT)
     Picture(part)

@@ -43,6 +43,7 @@ HINTS = {
 # Files whose time is not the learner's: a debugger waits; a module that is imported for the first
 # time (torch.func.grad brings 3 s of them) would stay half done if it were ended.
 NOT_COUNTED = ("/bdb.py", "\\bdb.py", "pydevd.py", "<frozen importlib._bootstrap>")
+LOOKING = threading.Lock()  # two checks at once would leave the collector switched off
 
 
 class Stop(BaseException):
@@ -92,16 +93,17 @@ class Run(threading.Thread):
         Python 3.11 may collect garbage as it makes a frame's object; if that lets the thread go on,
         the frame is gone when it is written to, and the process dies. So nothing is collected here.
         """
-        collected = gc.isenabled()
-        try:
-            gc.disable()
-            frame = sys._current_frames().get(self.ident)
-            while frame and not frame.f_code.co_filename.endswith(NOT_COUNTED):
-                frame = frame.f_back
-            return frame is None
-        finally:
-            if collected:
-                gc.enable()
+        with LOOKING:
+            collected = gc.isenabled()
+            try:
+                gc.disable()
+                frame = sys._current_frames().get(self.ident)
+                while frame and not frame.f_code.co_filename.endswith(NOT_COUNTED):
+                    frame = frame.f_back
+                return frame is None
+            finally:
+                if collected:
+                    gc.enable()
 
     def stop(self):
         """Raise Stop in the thread, for up to a second, as the learner's code may catch it."""

@@ -58,6 +58,7 @@ class Slider(widgets.HBox):
 
     def _typed(self, change):
         if change.new == number_text(self.value):  # what `_show` writes may be rounded
+            self._note.value = ""
             return
         try:
             value = self._kind(change.new.replace(",", ".", 1))  # a decimal comma

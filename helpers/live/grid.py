@@ -146,7 +146,7 @@ class Grid(Part):
             update_values(self.moving, *values[-1])
 
 
-def critic_picture(*, cells=None, highest_error=1.5):
+def critic_picture(*, cells=None):
     """A picture of Judged items. Of the first agent its critic and its exact V as grids; of all agents
     how good the policy is (exact V of the start) and how wrong the critic is. Start: state 0.
     """
@@ -161,7 +161,7 @@ def critic_picture(*, cells=None, highest_error=1.5):
             xlabel="",
             ylabel="exact V(start)",
         ),
-        Curves(lambda r: r.errors(), ylim=(0, highest_error), ylabel="critic's error (rms)"),
+        Curves(lambda r: r.errors(), ylim=(0, 1.5), ylabel="critic's error (rms)"),
         mosaic="ABC;ABD",
         widths=(1, 1, 1.15),
         size=(9.2, 3.9),

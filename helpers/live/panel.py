@@ -26,7 +26,7 @@ from helpers.live.controls import (
     replace_earlier,
 )
 from helpers.live.page import LOST, explain, status, table
-from helpers.live.picture import words_of
+from helpers.live.picture import items_of, words_of
 
 FRAME_SECONDS = 0.05  # at most 20 pictures a second
 QUIET_SECONDS = 0.25  # after which the picture that stays is drawn finely, which takes longer
@@ -38,8 +38,8 @@ class LivePanel:
 
     train: train(**values) makes a generator; its items have `fraction` (1.0 at the end) and may
         have words(), a sentence on how it is going. Each item is one Step. Between items that take
-        long it may yield None: there the run can be left for a newer one. What takes no time may
-        return its only item.
+        long it may yield None: there the run can be left for a newer one, or because Python ends.
+        What takes no time may return its only item.
     picture: has restart(settings), add(item), keep(), png(scale), rows() and width, as Picture.
     controls: ipywidgets with a value, under the names of train's arguments.
     pointers: names of controls that train nothing anew: look(**values) lets them point the picture at
@@ -50,6 +50,9 @@ class LivePanel:
     """
 
     def __init__(self, train, picture, *, look=None, pointers=(), **controls):
+        for name, control in controls.items():
+            if not hasattr(control, "value"):
+                raise SlipError(f"{name} needs a control, such as slider(...), but is {control!r}.")
         self.latest = None
         self._train, self._picture, self._controls = train, picture, controls
         self._look, self._pointers = look, {*pointers}
@@ -273,9 +276,14 @@ class LivePanel:
                 self._changed.notify_all()  # it may be about to rest
                 return
             # Noted before it starts, since an interrupt of the cell may come while it does.
-            self._worker = threading.Thread(target=self._work)
+            # A slider is heard in a daemon's thread, and its thread would be a daemon by itself.
+            self._worker = threading.Thread(target=self._work, daemon=False)
             if not self._foreground:
-                self._worker.start()  # it waits for this lock
+                try:
+                    self._worker.start()  # it waits for this lock
+                except RuntimeError:  # no thread to be had
+                    self._worker = None
+                    raise
         if self._foreground:
             self._work()
 
@@ -337,17 +345,6 @@ class LivePanel:
         data["image/png"] = base64.b64encode(self._image.value).decode()
         runs = "; ".join(f"{settings}: {result}" for _, settings, result in self._picture.rows())
         return data, {"image/png": {"alt": f"The live panel's picture after its first run. {runs}"}}
-
-
-def items_of(run):
-    """The run that train returned, or of its only item."""
-    try:
-        return iter([run] if hasattr(run, "fraction") else run)
-    except TypeError:
-        raise SlipError(
-            f"train(...) returned {'nothing' if run is None else type(run).__name__}, not a generator "
-            "of items: does it end with a return, or yield?"
-        ) from None
 
 
 def _ending():

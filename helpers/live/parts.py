@@ -120,7 +120,7 @@ class Curves(Part):
 
     def __init__(self, of=None, *, x="steps", goal=None, pick=None, **axes):
         super().__init__(of, **{"xlabel": "steps of each agent"} | axes)
-        self._x = x if callable(x) else lambda item: getattr(item, x)
+        self._x = x if callable(x) else lambda item: getattr(item, x, None)
         self._goal, self._pick = goal, pick
         self._end = np.inf if "xlim" in axes else 0.0
         self._range = None if "ylim" not in axes else (-np.inf, np.inf)

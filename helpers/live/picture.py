@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from helpers.errors import SlipError
 from helpers.plots import COLOURS, check_labels
 
 GHOSTS = 3  # earlier runs that a live picture shows
@@ -206,3 +207,14 @@ class Picture:
 def words_of(item):
     """What an item says of itself, if it has words()."""
     return item.words() if hasattr(item, "words") else ""
+
+
+def items_of(run):
+    """The run that train returned, or of its only item."""
+    try:
+        return iter([run] if hasattr(run, "fraction") else run)
+    except TypeError:
+        raise SlipError(
+            f"train(...) returned {'nothing' if run is None else type(run).__name__}, not a generator "
+            "of items: does it end with a return, or yield?"
+        ) from None

@@ -27,7 +27,8 @@ import nbformat
 
 from helpers.live import LivePanel
 from helpers.live.controls import Slider
-from helpers.live.panel import FINE, items_of
+from helpers.live.panel import FINE
+from helpers.live.picture import items_of
 
 OPTIONS = [
     ("lesson", "", "only lessons whose names begin so; every lesson"),
