@@ -105,7 +105,7 @@ def test_the_excess_of_two_actions_is_largest_where_one_is_taken_in_78_percent()
     D = (1 - p) * np.log(p / (1 - p))
     assert D[0] == 0 and D[-1] < 0.01
     assert p[D.argmax()] == pytest.approx(0.78, abs=0.005)
-    assert D.max() == pytest.approx(0.28, abs=0.005)
+    assert 10 * D.max() == pytest.approx(2.8, abs=0.05)  # in steps of the pole
 
 
 def test_the_penalty_lowers_nothing_on_average_over_the_log(table):
@@ -311,10 +311,12 @@ def test_who_is_ahead(seed):
 
 @each_seed("seed", SEEDS)
 def test_one_step_does_about_as_well(seed):
-    """Better than the best of the others on the random log, and nowhere far behind tau 0.7."""
+    """Better than the best of the others on the random log, and nowhere shown behind tau 0.7."""
     for log in ("random", "medium"):
         one = mean_return(seed, "IQL", log, tau=0.5)
         assert one > mean_return(seed, "IQL", log) - 90
+        both = learned(seed, "IQL", log, tau=0.5)[0], learned(seed, "IQL", log)[0]
+        assert both[0].mean() > both[1].mean() or permutation_test(*both) > 0.05
         if log == "random":
             assert one > mean_return(seed, "CQL", log) + 60
 

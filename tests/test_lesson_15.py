@@ -350,6 +350,9 @@ def test_where_the_panels_stripe_goes(cells):
         return last.value[0]
 
     assert heat()[:, 6:15].max() > 0.15 and heat(lam=0.9)[1:, 6:15].max() < 0.04
+    quick, slow = heat(lam=0.9), heat(lam=0.9, alpha=0.02)
+    assert quick[11, CUE] == pytest.approx(slow[-1, CUE], abs=0.05)  # after 60 and 300 episodes
+    assert slow[:, 6:15].max() < 0.04
     assert heat(gamma=0.8)[-1, CUE] == pytest.approx(0.8**10, abs=1e-3)
     stopped = heat(stops="after 150 episodes")
     assert stopped[39, CUE] > 0.9 and 10 <= stopped[39].argmin() <= 12  # 50 episodes later
