@@ -228,6 +228,8 @@ def test_the_speed_is_the_learning_rates_and_the_baseline_makes_less_noise(corri
     third, _ = learned(2.0**-10, 0, inside=False)
     assert 60 <= needed(published) <= 110 and 90 <= needed(third) <= 140
     assert needed(slow) > 550 and stuck(third).sum() <= 2
+    slow_at_one_theta, _ = learned(2.0**-13, 0, inside=False)
+    assert 600 < needed(slow_at_one_theta) < 800
     moving, _ = learned(2.0**-10, 0)
     assert 30 <= stuck(moving).sum() <= 58  # "between a third and a half"
     tamed, _ = learned(2.0**-9, 2.0**-6)
