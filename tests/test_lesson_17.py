@@ -329,6 +329,7 @@ def test_every_controller_begins_with_the_best_gain_at_099(names, controller):
 def test_of_32_coins_23_are_rare():
     high = sum(math.comb(32, k) for k in range(23, 33)) / 2**32
     assert 0.005 < high < 0.015 and sum(math.comb(32, k) for k in range(10)) / 2**32 == high
+    assert 2**12 == pytest.approx(4000, rel=0.05)  # 12 heads of 12
 
 
 # --- the exercises -------------------------------------------------------------------------------

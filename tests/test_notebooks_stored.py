@@ -16,6 +16,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *EXAMPLE.parent.glob("*.md")]
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 HEADING = re.compile(r"^(#{1,6})\s", re.MULTILINE)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|(?:src|href)=[\"']([^\"']+)")
+FOLD = re.compile(r"</summary>(?!\n\n)|</details>(?!\s*(?:\n\n|$)|\n<details>)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|#|//", re.IGNORECASE)
 
 
@@ -81,6 +82,7 @@ def test_its_text_is_a_tree_of_headings_with_links_that_lead_somewhere_and_alt_t
     text = markdown(read(path))
     assert [len(hashes) for hashes in HEADING.findall(text)].count(1) == 1
     assert skipped_levels(text) == []
+    assert FOLD.findall(text) == [], "without an empty line what follows shows as it is written"
     assert missing_links(text, path.parent) == []
     assert images_without_alt(read(path)) == []
 
@@ -167,3 +169,4 @@ def test_the_checks_can_fail():
     text = '[a](gone.ipynb#part) ![b](https://x.org/b.png) [c](#d) <img src="gone.png">'
     assert missing_links(text, Path()) == ["gone.ipynb", "gone.png"]
     assert skipped_levels("# a\n\n### b\n") == [(1, 3)]
+    assert len(FOLD.findall("<summary>a</summary>\nb\n\n</details>\n## c")) == 2

@@ -1,4 +1,4 @@
-"""The checks of lesson 08: Bayes' rule, one step of value iteration, customers who change their mind."""
+"""The checks of lesson 08: Bayes' rule, a backup, customers who change their mind."""
 
 import itertools
 
