@@ -247,9 +247,20 @@ def _begin(ray, address, limit, num_cpus):
     if address:
         options = {"address": address}
         _knock(address, limit)
+    itself = psutil.Process()
+    before = itself.children(recursive=True)
     try:
         ray.init(**options, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:
+    except BaseException as error:
+        started = {*itself.children(recursive=True)}.difference(before)
+        ray.shutdown()
+        for (
+            process
+        ) in started:  # interrupted while they start, some outlive those that started them
+            with suppress(psutil.Error):
+                process.kill()
+        if not isinstance(error, Exception):
+            raise
         raise SlipError(f'Ray did not start ({error}); on="processes" does without.') from None
 
 
