@@ -64,6 +64,13 @@ def loss_of_fixed_ratios(log_probs, old_log_probs, advantages, clip):
     return loss_by_package(log_probs.detach(), old_log_probs, advantages, clip)
 
 
+def loss_clipped_in_place(log_probs, old_log_probs, advantages, clip):
+    ratio, A = (log_probs - old_log_probs.detach()).exp(), advantages.detach()
+    promise = ratio * A
+    ratio.clamp_(1 - clip, 1 + clip)
+    return -torch.min(promise, ratio * A).mean()
+
+
 def loss_as_a_number(log_probs, old_log_probs, advantages, clip):
     return loss_by_package(log_probs, old_log_probs, advantages, clip).item()
 
@@ -149,6 +156,7 @@ WRONG = {
         (lambda new, old: 10 ** (new - old), "expected"),
         (lambda new, old: (new - old).clamp(max=20).exp(), "clip it already"),
         (lambda new, old: new.exp() / (old.exp() + 1e-8), "made up"),
+        (lambda new, old: new.double().exp() / old.double().exp(), "no number"),
     ],
     "clipped_policy_loss": [
         (loss_of_the_good, "expected"),
@@ -156,6 +164,7 @@ WRONG = {
         (loss_of_fixed_ratios, "no gradient flows"),
         (loss_as_a_number, "stay within torch"),
         (loss_with_flowing_advantages, "the advantages are data"),
+        (loss_clipped_in_place, "PyTorch cannot take its gradient"),
     ],
     "repaired_epochs": [
         (epochs_in_place, "changes its input logits in place"),

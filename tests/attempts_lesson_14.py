@@ -186,6 +186,7 @@ WRONG = {
     ],
     "behaviour_ratio": [
         (ratio_by_divide, "no number"),
+        (lambda new, old: (new.double().exp() / old.double().exp()).clamp(max=1), "no number"),
         (ratio_python_min, "one truth value"),
         (lambda new, old: (old - new).exp().clamp(max=1), "upside down"),
         (lambda new, old: (new - old).clamp(max=1), "still a logarithm"),

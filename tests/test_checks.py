@@ -575,7 +575,7 @@ def backward_twice(values, scale):
 
 
 HINTS = {  # what an attempt does, and how the sentence for it ends: before that stands its line
-    "index": (lambda values, scale: values[9], "so the last is the length minus 1."),
+    "index": (lambda values, scale: values[9], "they are 0 to n - 1, or -n to -1 from the end."),
     "exp": (lambda values, scale: math.exp(1000 * scale), "let the largest exponent be 0."),
     "if": (lambda values, scale: scale if values > 0 else values, "or use ~, & and |."),
     "no tensor": (lambda values, scale: scale.backward(), "of what you differentiate by."),
@@ -600,6 +600,10 @@ def test_what_python_and_torch_say_comes_with_a_hint(slip):
 def test_an_answer_too_large_for_memory_is_not_looked_at():
     message = failed(scaled, gives(torch.zeros(1).expand(10**12)))
     assert "far too many numbers, in the shape [1000000000000]" in message
+
+
+def test_flags_are_shown_as_flags():
+    assert "and valid [True, True], " in failed(loss, lambda *case: torch.zeros(1).sum())
 
 
 def test_the_number_of_arguments_is_told():

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shlex
 import tempfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import psutil
@@ -131,7 +133,7 @@ def test_each_hand_in_has_its_row(marked, name):
 def test_the_class_as_a_whole(marked):
     code, printed, errors, rows, files = marked
     assert (code, errors, len(rows), files) == (1, 0, len(CLASS) + 1, [])
-    assert rows["b/folder.ipynb"]["why it did not run"].startswith("the file is no notebook")
+    assert "cannot be read (Is a directory" in rows["b/folder.ipynb"]["why it did not run"]
     assert len(re.findall(rf"^\d+ of {len(rows)}: ", printed, re.MULTILINE)) == len(rows)
     assert re.search(r"^ +0\.1 +0\.2 +0\.3$", printed, re.MULTILINE)
     assert re.search(r"^a/\S+ \S+ +awaiting +passed +failed$", printed, re.MULTILINE)
@@ -229,8 +231,8 @@ def test_names_tell_files_apart(tmp_path):
         (["{empty}"], "none is in a folder that is named"),
         (["{folder}/missing"], "missing is no folder and no file"),
         (["{folder}", "--csv", "{folder}/a.ipynb"], "must end with .csv"),
-        (["{folder}", "--csv", "{folder}/missing/a.csv"], "a.csv cannot be written: No such file"),
-        (["{folder}", "--csv", "{folder}/folder.csv"], "folder.csv cannot be written"),
+        (["{folder}", "--csv", "{folder}/missing/a.csv"], "a.csv cannot be used: No such file"),
+        (["{folder}", "--csv", "{folder}/folder.csv"], "folder.csv cannot be used"),
         (["{folder}", "--minutes", "0"], "argument --minutes"),
         (["{folder}", "--megabytes", "nan"], "argument --megabytes"),
         (["--without-solutions", "{folder}", "{folder}/a.ipynb"], "a.ipynb exists already"),
@@ -250,6 +252,29 @@ def test_bad_usage_is_told_before_anything_runs(tmp_path, arguments, said, capsy
         command.main([argument.format(**places) for argument in arguments])
     assert end.value.code == 2 and said in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_the_machine_refuses_costs_one_row(tmp_path, course, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(marking.supervised, "run", Mock(side_effect=full))
+    hand_in(tmp_path / "a.ipynb", ["checks.regret(regret)"])
+    row = marking.mark("a", tmp_path / "a.ipynb", course, 1, 500)
+    assert "No space left on device" in row.reason and row.statuses["6.1"] == "did not run"
+
+
+def test_what_may_not_be_read_is_told(tmp_path, monkeypatch):
+    """A folder handed in; the course's own notebook."""
+    hand_in(tmp_path / "ann/a.ipynb", ["1"])
+    refused = PermissionError(errno.EACCES, "Permission denied", "ben")
+    with monkeypatch.context() as patch, pytest.raises(SlipError, match="ben cannot be read: Perm"):
+        patch.setattr(marking.os, "scandir", Mock(side_effect=refused))
+        marking.hand_ins([tmp_path])
+    (tmp_path / "05_mine.ipynb").write_text("<<<<<<< HEAD")
+    monkeypatch.setattr(marking, "NOTEBOOKS", tmp_path)
+    with pytest.raises(
+        SlipError, match=r"The course's own 05_mine\.ipynb: the file is no notebook"
+    ):
+        marking.lessons()
 
 
 def test_whoever_stops_it_keeps_what_was_marked(tmp_path, capsys, monkeypatch):

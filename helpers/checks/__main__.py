@@ -28,7 +28,7 @@ def main(arguments=None):
             return _hand_out(options)
         return _mark(options)
     except OSError as error:
-        parser.error(f"{error.filename} cannot be written: {error.strerror}.")
+        parser.error(f"{error.filename or 'The output'} cannot be used: {error.strerror}.")
     except SlipError as error:
         parser.error(str(error))
 

@@ -295,12 +295,19 @@ def _ask_slopes(fn, case, names):
             f"For {words.inputs(case)}, the answer is right, but no gradient flows from it: stay "
             "within torch, without item() or numpy, and detach only what is data."
         )
+    try:
+        slopes = [_slopes(loss, leaves) for loss in losses]
+    except RuntimeError as error:
+        raise _Problem(
+            f"For {words.inputs(case)}, the answer is right, but PyTorch cannot take its gradient "
+            f'("{words.plain(str(error), 100)}"). {running.hint(str(error))}'
+        ) from None
     return {
         f"the answer is right, but {whose} gradient for {name} is not: ": _as_array(slope)
-        for whose, loss in zip(
-            ["the first loss's", "the second loss's"] if losses[1:] else ["its"], losses
+        for whose, found in zip(
+            ["the first loss's", "the second loss's"] if losses[1:] else ["its"], slopes
         )
-        for name, slope in zip(names, _slopes(loss, leaves))
+        for name, slope in zip(names, found)
     }
 
 

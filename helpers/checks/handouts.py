@@ -33,6 +33,8 @@ def without_solutions(path):
             if cell["cell_type"] == "markdown":
                 source = SOLUTION.sub("", "".join(cell["source"]))
                 cell["source"] = source.splitlines(keepends=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise SlipError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise SlipError(f"{path} is no notebook ({type(error).__name__}).") from None
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

@@ -8,7 +8,7 @@ from helpers.checks.slips import LOSS_SIGN, SUM, Formula, pairs
 
 IS_LOG = "Your ratio is still a logarithm: take exp() of the difference."
 UPSIDE_DOWN = "The ratio is upside down: the new probability stands on top."
-NO_NUMBER = "exp() of −200 is 0, and 0/0 is no number: take the difference of the logarithms first."
+NO_NUMBER = "exp() of −800 is 0, and 0/0 is no number: take the difference of the logarithms first."
 MADE_UP = "What you put in against 0/0 is made up: take the difference of the logarithms first."
 CLIPPED = "You clip it already: here the ratio itself is asked for."
 LARGER = "You take the larger of the two: the objective believes the smaller one."
@@ -40,7 +40,7 @@ ratios_of = Check(
     solution=_ratios,
     example=_ratios.case([-1.0, -2.0, -0.5], [-1.0, -1.0, -1.0]),
     edges=[
-        _ratios.case([[-200.0, -201.0], [-0.5, -1.0]], [[-201.0, -200.0], [-1.0, -26.0]]),
+        _ratios.case([[-800.0, -801.0], [-0.5, -1.0]], [[-801.0, -800.0], [-1.0, -26.0]]),
         _ratios.case(*_two_policies(np.random.default_rng(0), 12, 3)),
     ],
     draw=lambda rng: _ratios.case(*_two_policies(rng, *_shape(rng))),
@@ -130,7 +130,7 @@ clipped_policy_loss = Check(
     edges=[
         _batch(np.random.default_rng(0), 12, 3, clip=0.2),
         _batch(np.random.default_rng(1), 7, clip=1.0),
-        _loss.case([-200.0, -0.5], [-200.5, -1.0], [1.0, -1.0], 0.2),
+        _loss.case([-800.0, -0.5], [-800.5, -1.0], [1.0, -1.0], 0.2),
     ],
     draw=lambda rng: _batch(rng, *_shape(rng), clip=round(rng.uniform(0.1, 0.4), 1)),
     mistakes=pairs(
@@ -250,7 +250,7 @@ repaired_epochs = Check(
     mistakes=pairs(
         _epochs(ratio=lambda first, last, now: (now - now.detach()).exp()),
         "The bug is still there: the old log-probabilities are computed anew in each epoch, so the "
-        "ratio is always 1.",
+        "ratio is always 1, or there is no ratio at all.",
         _epochs(ratio=lambda first, last, now: (now - last).exp()),
         "You take the policy of the epoch before for the old one, which is what collected the batch.",
         _epochs(ratio=lambda first, last, now: (now - now).exp()),
@@ -263,7 +263,7 @@ repaired_epochs = Check(
         _epochs(promise=lambda ratio, A, clip: ratio * A),
         "The old ones are right now, but nothing is clipped any more.",
         _epochs(promise=lambda ratio, A, clip: _cut(ratio, clip) * A),
-        "You always take the clipped one: take the smaller of both.",
+        "Outside the clip no gradient flows in your function: take the smaller of both.",
         _epochs(promise=lambda ratio, A, clip: torch.maximum(ratio * A, _cut(ratio, clip) * A)),
         LARGER,
         _epochs(promise=lambda ratio, A, clip: ratio * A * ((ratio - 1).abs() <= clip).all()),

@@ -112,7 +112,7 @@ repaired_price = Check(
     solution=_price,
     example=_price.case([1.0, 2.0, 0.5], [-3.0, -5.0, -4.0], [-4.0, -4.5, -6.0], 0.5),
     edges=[
-        _price.case([1.0, -1.0], [-200.0, -151.0], [-203.0, -150.0], 0.1),
+        _price.case([1.0, -1.0], [-800.0, -751.0], [-803.0, -750.0], 0.1),
         _price.case([2.0], [-3.0], [-5.0], 0.0),
         _priced(np.random.default_rng(0), 12, 2.0),
     ],
@@ -148,7 +148,7 @@ repaired_price = Check(
         _gaps(torch.exp, lambda gap: (-gap).exp()),
         "You take the ratio of the probabilities: its logarithm is wanted, the difference itself.",
         _price.but(gap=lambda c: (c.log_probs.exp() / c.ref_log_probs.exp()).log()),
-        "exp() of −200 is 0, and 0/0 is no number: take the difference of the logarithms.",
+        "exp() of −800 is 0, and 0/0 is no number: take the difference of the logarithms.",
         _price.but(gap=lambda c: c.log_probs / c.ref_log_probs),
         "You divide the logarithms: the logarithm of a ratio is their difference.",
         _price.then(log_probs=torch.exp, ref_log_probs=torch.exp),

@@ -155,7 +155,7 @@ behaviour_ratio = Check(
     solution=_ratio,
     example=_ratio.case([-1.0, -2.0, -0.5], [-1.0, -1.0, -2.0]),
     edges=[
-        _ratio.case([-200.0, -0.5, -1.0], [-199.0, -1.0, -200.0]),
+        _ratio.case([-800.0, -0.5, -1.0], [-799.0, -1.0, -800.0]),
         _ratio.case([-0.5, -1.0, -2.0, -0.25] * 5, [-1.0, -0.5, -0.5, -2.0] * 5),
     ],
     draw=_two_policies,

@@ -85,7 +85,7 @@ gain_cost = Check(
         _cost.then(damped=lambda M: M.mT),
         TRANSPOSED,
         [_cost.but(answer=lambda c, k=k: _summed(c.damped, c.step, k)) for k in (0, 1)],
-        "You stop too early: the next states cost as well. Go on until nothing changes.",
+        "You stop too early: the next states cost as well. Go on until P hardly changes, some hundred turns.",
     ),
 )
 

@@ -6,9 +6,12 @@ the lessons whose checks it calls; its own name says nothing.
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from helpers import checks
 from helpers.checks import supervised
@@ -61,7 +64,10 @@ def lessons():
 
 def exercises_of(path):
     """The exercises of a lesson as it is handed out."""
-    code = _code(path)
+    try:
+        code = _code(path)
+    except SlipError as error:
+        raise SlipError(f"The course's own {path.name}: {error}.") from None
     found = [(call[1], source) for source in code if (call := CALL.search(source))]
     return [Exercise(getattr(checks, name).number, name, cell) for name, cell in found]
 
@@ -73,7 +79,7 @@ def mark(name, path, course, minutes, megabytes):
         code = _code(path)
         exercises = _exercises(code, course)
         latest = supervised.run(code, minutes, megabytes)
-    except SlipError as error:
+    except (SlipError, OSError, psutil.Error) as error:  # a full disk, no process to be had
         return Mark(name, {e.number: "did not run" for e in exercises}, str(error))
     return Mark(name, {e.number: _status(e, code, latest.get(e.number)) for e in exercises})
 
@@ -105,10 +111,19 @@ def write_csv(path, marks):
 
 def _notebooks_in(folder):
     """By its end alone, as a student's broken link wants a row too."""
-    for path in sorted(folder.rglob("*")):
+    found = [
+        Path(root, name)
+        for root, folders, names in os.walk(folder, onerror=_unreadable)
+        for name in (*folders, *names)
+    ]
+    for path in sorted(found):
         hidden = any(re.match(r"\.|__MACOSX$", part) for part in path.relative_to(folder).parts)
         if path.suffix.lower() == ".ipynb" and not hidden:
             yield path
+
+
+def _unreadable(error):
+    raise SlipError(f"{error.filename} cannot be read: {error.strerror}.")
 
 
 def _shown(path):
@@ -125,6 +140,8 @@ def _code(path):
             cells = json.loads(path.read_text(encoding="utf-8-sig"))["cells"]
             code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
             return [source.strip() for source in code if source.strip()]
+    except OSError as error:
+        raise SlipError(f"the file cannot be read ({error.strerror})") from None
     except Exception as error:  # a broken file may fail anywhere
         raise SlipError(f"the file is no notebook ({type(error).__name__})") from None
     raise SlipError(

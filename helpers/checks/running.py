@@ -12,8 +12,11 @@ import traceback
 
 from helpers.checks.words import plain
 
-PAST_THE_END = "An index is too large: they start at 0, so the last is the length minus 1."
+PAST_THE_END = (
+    "No entry has this index: of n entries they are 0 to n - 1, or -n to -1 from the end."
+)
 AFTER_THE_LAST = " If it is t + 1, no step follows the last one: count 0."
+IN_PLACE = "Make a new tensor where you now change one in place."
 NOT_FOUND = "The search came to its end and found nothing: it overlooks a case."
 # What Python and torch say, and what a learner can do about it.
 HINTS = {
@@ -35,7 +38,8 @@ HINTS = {
     "to be a boolean tensor": "Flags of 0 and 1 become a condition by == 1.",
     "StopIteration": NOT_FOUND,
     "not in list": NOT_FOUND,
-    "in-place operation": "Make a new tensor where you now change one in place.",
+    "in-place operation": IN_PLACE,
+    "inplace operation": IN_PLACE,
     "call numpy() on Tensor that requires grad": "Stay within torch: gradients flow only there.",
 }
 
@@ -148,10 +152,15 @@ def describe(error, fn, names):
         given = f"{len(names)} argument{'s' * (len(names) > 1)} ({', '.join(names)})"
         return f"your function is called with {given}, but Python says: {text}."
     said = f"your function raised {type(error).__name__}" + (f' ("{text}")' if text else "")
-    hint = next((hint for part, hint in HINTS.items() if part in said), "")
-    if hint == PAST_THE_END and {"rewards", "gamma"} <= set(names):  # an exercise over time
-        hint += AFTER_THE_LAST
-    return f"{said}{_where(frames, fn)}. {hint}".strip()
+    advice, shifted = hint(said), any(name.startswith("next_") for name in names)
+    if advice == PAST_THE_END and {"rewards", "gamma"} <= set(names) and not shifted:
+        advice += AFTER_THE_LAST  # an exercise over time
+    return f"{said}{_where(frames, fn)}. {advice}".strip()
+
+
+def hint(said):
+    """What a learner can do about what Python or torch said, or nothing."""
+    return next((hint for part, hint in HINTS.items() if part in said), "")
 
 
 def _where(frames, fn):

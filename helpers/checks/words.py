@@ -34,7 +34,7 @@ def show(value):
         value = value.detach().numpy()
     if isinstance(value, np.ndarray):
         return _entries(value) if value.size <= MOST_ENTRIES else f"of shape {list(value.shape)}"
-    if isinstance(value, Real):
+    if isinstance(value, Real) and not isinstance(value, bool):
         return f"{float(value):.6g}"
     text = repr(value)
     return "" if text.startswith("<") else plain(text, 80)
@@ -59,5 +59,7 @@ def _kind(array):
 
 def _entries(array):
     if array.ndim == 0:
-        return f"{float(array) + 0.0:.6g}"  # + 0.0 turns -0 into 0
+        return (
+            str(array) if array.dtype == bool else f"{float(array) + 0.0:.6g}"
+        )  # + 0.0 turns -0 into 0
     return "[" + ", ".join(map(_entries, array)) + "]"
