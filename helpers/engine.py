@@ -254,9 +254,7 @@ def _begin(ray, address, limit, num_cpus):
     except BaseException as error:
         started = {*itself.children(recursive=True)}.difference(before)
         ray.shutdown()
-        for (
-            process
-        ) in started:  # interrupted while they start, some outlive those that started them
+        for process in started:  # some would outlive those that started them
             with suppress(psutil.Error):
                 process.kill()
         if not isinstance(error, Exception):

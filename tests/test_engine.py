@@ -170,14 +170,13 @@ def test_an_actor_raises_its_own_error_and_the_others_end(on):
     assert_gone(before)
 
 
-@pytest.mark.parametrize("on", ["processes"])
-def test_an_actor_that_calls_exit_is_an_answer_too(on):
+def test_an_actor_that_calls_exit_is_an_answer_too():
     """Under Ray its process ends, as that of any actor that dies."""
 
     def leaving(number, life):
         return lambda: sys.exit("enough")
 
-    with pytest.raises(SystemExit, match="enough"), engine.actors(leaving, 1, on=on) as team:
+    with pytest.raises(SystemExit, match="enough"), engine.actors(leaving, 1) as team:
         answer(team[0].call())
 
 

@@ -75,10 +75,8 @@ def test_values_that_the_text_states(lesson):
     assert best_with(0, 0.5, lesson["CLEAR"]) == -0.2
     for questions, value in [(1, 0.3), (2, 0.3), (3, 0.456), (5, 0.50592), (10, 0.52701)]:
         assert best_with(questions, 0.5, lesson["CLEAR"]) == pytest.approx(value, abs=5e-6)
-    contradicts, at_half = (
-        2 * 0.8 * 0.2,
-        0.5 * 1 - 0.5 * 2,
-    )  # a second reply; an answer's worth then
+    contradicts = 2 * 0.8 * 0.2  # the second reply the first
+    at_half = 0.5 * 1 - 0.5 * 2  # what an answer is then worth
     assert (contradicts, at_half) == pytest.approx((0.32, -0.5))
     assert contradicts * (-0.2 - at_half) == pytest.approx(0.096)
     assert np.allclose(lesson["borders"](lesson["CLEAR"]), [0.0880, 0.9120], atol=5e-5)

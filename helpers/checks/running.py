@@ -160,7 +160,7 @@ def describe(error, fn, names):
 
 def hint(said):
     """What a learner can do about what Python or torch said, or nothing."""
-    return next((hint for part, hint in HINTS.items() if part in said), "")
+    return next((advice for part, advice in HINTS.items() if part in said), "")
 
 
 def _where(frames, fn):

@@ -59,7 +59,7 @@ def _kind(array):
 
 def _entries(array):
     if array.ndim == 0:
-        return (
-            str(array) if array.dtype == bool else f"{float(array) + 0.0:.6g}"
-        )  # + 0.0 turns -0 into 0
+        if array.dtype == bool:
+            return str(array)
+        return f"{float(array) + 0.0:.6g}"  # + 0.0 turns -0 into 0
     return "[" + ", ".join(map(_entries, array)) + "]"
